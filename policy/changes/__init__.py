@@ -1,0 +1,1 @@
+"""How wanted becomes authorised (intent), and how observed becomes authorised (enforcement)."""

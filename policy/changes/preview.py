@@ -1,0 +1,135 @@
+"""The preview of a change: a stored value that a person reads, approves by its hash, and finds again in the audit."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from policy.access import Access, Kind
+from policy.attributes import reply_attributes
+from policy.changes.intent import ChangeKind
+from policy.changes.route import Abilities, RouteKind, choose
+from policy.documents import access_document, service_document, time_text
+from policy.facts import ServiceFacts
+from policy.reasons import sentence
+from policy.stamp import stamp
+
+Document = dict[str, Any]
+
+
+class LiveSession(NamedTuple):
+    """A session as it was last seen. `applied` is None where nobody knows what it was given."""
+
+    session_id: int
+    router_name: str
+    acct_session_id: str
+    last_seen_at: datetime
+    applied: Access | None
+    abilities: Abilities
+
+
+class Draft(NamedTuple):
+    """What a preview is made of. Without `from_facts` the service is new."""
+
+    kind: ChangeKind
+    username: str
+    from_facts: ServiceFacts | None
+    from_access: Access | None
+    to_facts: ServiceFacts
+    to_access: Access
+
+
+def preview(draft: Draft, sessions: tuple[LiveSession, ...], now: datetime) -> Document:
+    """Access before and after, the route of each live session with its commands, and what the customer will notice."""
+    routes = [_session_document(session, draft.to_access, now) for session in sessions]
+    return {
+        "kind": draft.kind.value,
+        "username": draft.username,
+        "from": _side(draft.from_facts, draft.from_access),
+        "to": _side(draft.to_facts, draft.to_access),
+        "sessions": routes,
+        "consequence": consequence(draft.to_access, [route["route"] for route in routes]),
+    }
+
+
+def preview_hash(document: Document) -> str:
+    """The hash that an approval binds: from, to, route and consequence.
+
+    Session ids and ages are left out on purpose: customers redial overnight, and live sessions are resolved when the
+    change runs.
+    """
+    bound = {
+        "kind": document["kind"],
+        "from": document["from"],
+        "to": document["to"],
+        "routes": sorted({session["route"] for session in document["sessions"]}),
+        "consequence": document["consequence"],
+    }
+    return sha256(json.dumps(bound, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def consequence(target: Access, routes: list[str]) -> str:
+    """What the customer will notice, in one sentence."""
+    outcome = {
+        Kind.GRANT: "has the plan",
+        Kind.RESTRICT: "is online in the walled garden only",
+        Kind.DENY: "is offline",
+    }[target.kind]
+    if not routes:
+        return f"Nobody is online; from the next login on the customer {outcome}."
+    if RouteKind.DISCONNECT in routes:
+        return f"The connection drops once, and then the customer {outcome}."
+    if RouteKind.NEXT_LOGIN in routes:
+        return f"Nothing changes until the next login; then the customer {outcome}."
+    return f"The connection stays up, and the customer {outcome} at once."
+
+
+def text(document: Document) -> str:
+    """The preview as lines to read in a terminal."""
+    lines = [
+        f"{document['kind']} {document['username']!r}: {document['consequence']}",
+        f"  before: {_side_text(document['from'])}",
+        f"  after:  {_side_text(document['to'])}",
+    ]
+    for session in document["sessions"]:
+        lines.append(
+            f"  session {session['acct_session_id']} on {session['router']}, last seen {session['age_s']} s ago: "
+            f"{session['route']}. {session['why']}"
+        )
+        lines += [f"      {name} = {value}" for name, value in session["attributes"]]
+    return "\n".join(lines)
+
+
+def _side(facts: ServiceFacts | None, access: Access | None) -> Document | None:
+    if facts is None or access is None:
+        return None
+    return {
+        "facts": service_document(facts),
+        "access": access_document(access._replace(session_timeout_s=0, total_limit_bytes=0, valid_until=None)),
+        "stamp": stamp(access),
+        "attributes": [list(pair) for pair in reply_attributes(access._replace(session_timeout_s=0))],
+        "why": sentence(access.reason),
+    }
+
+
+def _side_text(side: Document | None) -> str:
+    if side is None:
+        return "nothing, the service is new"
+    attributes = ", ".join(f"{name} = {value}" for name, value in side["attributes"])
+    return f"{side['access']['kind']} ({attributes or 'no attributes'}). {side['why']}"
+
+
+def _session_document(session: LiveSession, target: Access, now: datetime) -> Document:
+    route = choose(session.applied, target, session.abilities)
+    return {
+        "session_id": session.session_id,
+        "router": session.router_name,
+        "acct_session_id": session.acct_session_id,
+        "last_seen_at": time_text(session.last_seen_at),
+        "age_s": max(0, int((now - session.last_seen_at).total_seconds())),
+        "route": route.kind.value,
+        "why": route.why,
+        "attributes": [list(pair) for pair in route.attributes],
+    }

@@ -1,0 +1,127 @@
+"""How an access reaches a live session: CoA, Disconnect, or only its next login; and why, in one sentence."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from policy.access import Access, Kind
+from policy.attributes import Attributes, reply_attributes
+
+# What RouterOS changes by CoA (help.mikrotik.com, RADIUS page, "Change of Authorization"); address, pool and routes
+# cannot change. Mikrotik-Address-List is not on the list, so it counts only where a router was seen applying it.
+COA_ATTRIBUTES = frozenset(
+    {
+        "Mikrotik-Group",
+        "Mikrotik-Rate-Limit",
+        "Mikrotik-Mark-Id",
+        "Filter-Id",
+        "Session-Timeout",
+        "Idle-Timeout",
+        "Port-Limit",
+    }
+)
+ADDRESS_LIST = "Mikrotik-Address-List"
+# These steer the server side or run down by themselves: a live session keeps what it has until its next login.
+LEFT_ALONE = frozenset({"Acct-Interim-Interval", "Mikrotik-Total-Limit", "Mikrotik-Total-Limit-Gigawords"})
+
+
+class RouteKind(StrEnum):
+    """The ways to a live session."""
+
+    NOTHING = "nothing"
+    COA = "coa"
+    DISCONNECT = "disconnect"
+    NEXT_LOGIN = "next_login"
+
+
+class Abilities(NamedTuple):
+    """What a router is known to do. `coa_address_list`: a CoA was seen changing address lists there."""
+
+    dynamic_authorization: bool = True
+    coa_address_list: bool = False
+
+
+class Route(NamedTuple):
+    """The chosen way, the sentence why, and the CoA's attributes (empty for every other kind)."""
+
+    kind: RouteKind
+    why: str
+    attributes: Attributes = ()
+
+
+def choose(applied: Access | None, target: Access, abilities: Abilities) -> Route:
+    """The gentlest route from what a session has (None: not known) to what it should have."""
+    if not abilities.dynamic_authorization:
+        return Route(
+            RouteKind.NEXT_LOGIN, "This router takes no CoA or Disconnect, so the change waits for the next login."
+        )
+    if target.kind == Kind.DENY:
+        return Route(RouteKind.DISCONNECT, "The service gets no access any more, so the session is disconnected.")
+    wanted = reply_attributes(target)
+    if applied is None:
+        return _from_unknown(wanted, abilities)
+    return _by_difference(reply_attributes(applied), wanted, abilities)
+
+
+def _changeable(abilities: Abilities) -> frozenset[str]:
+    return COA_ATTRIBUTES | {ADDRESS_LIST} if abilities.coa_address_list else COA_ATTRIBUTES
+
+
+def _from_unknown(wanted: list[tuple[str, str]], abilities: Abilities) -> Route:
+    stubborn = sorted({name for name, _ in wanted} - _changeable(abilities) - LEFT_ALONE)
+    if stubborn or ADDRESS_LIST not in {name for name, _ in wanted}:
+        return Route(
+            RouteKind.DISCONNECT,
+            "What this session was given is not known, so it is disconnected; the client redials with the new access.",
+        )
+    return Route(RouteKind.COA, "CoA can set everything this access holds.", _coa(wanted, abilities))
+
+
+def _by_difference(had: list[tuple[str, str]], wanted: list[tuple[str, str]], abilities: Abilities) -> Route:
+    names = {name for name, _ in had} | {name for name, _ in wanted}
+    differing = {
+        name
+        for name in names - LEFT_ALONE
+        if [value for key, value in had if key == name] != [value for key, value in wanted if key == name]
+    }
+    if not differing:
+        return Route(RouteKind.NOTHING, "The session already has this access.")
+    fixed = sorted(differing - _changeable(abilities))
+    if fixed:
+        return Route(
+            RouteKind.DISCONNECT,
+            f"CoA cannot change {_names(fixed)} on this router, so the session is disconnected; "
+            "the client redials with the new access.",
+        )
+    vanishing = sorted(differing - {name for name, _ in wanted})
+    if vanishing:
+        # A value set by CoA stays until another replaces it: leaving it out would leave the customer restricted.
+        return Route(
+            RouteKind.DISCONNECT,
+            f"CoA can replace {_names(vanishing)} but not remove it, and the new access has none, "
+            "so the session is disconnected; the client redials with the new access.",
+        )
+    return Route(
+        RouteKind.COA,
+        f"CoA can change {_names(sorted(differing))} on this router, so the session stays up.",
+        _coa(wanted, abilities),
+    )
+
+
+def _coa(wanted: list[tuple[str, str]], abilities: Abilities) -> Attributes:
+    """All of the target that CoA can set, not only what differs: a lost earlier CoA is then healed as well."""
+    changeable = _changeable(abilities)
+    return tuple((name, value) for name, value in wanted if name in changeable)
+
+
+def _names(names: list[str]) -> str:
+    plain = {
+        ADDRESS_LIST: "the address list",
+        "Mikrotik-Rate-Limit": "the speed",
+        "Framed-IP-Address": "the address",
+        "Framed-Pool": "the address pool",
+        "Framed-Route": "the routes",
+        "Session-Timeout": "the session time",
+    }
+    return " and ".join(plain.get(name, name) for name in names)
