@@ -42,7 +42,7 @@ class Child:
     working_folder: Path = Path("/")
     depends_on: tuple[str, ...] = ()  # ready before its first start, stopped after it; never awaited at a restart
     before_start: Callable[[], None] | None = None  # before every start, on a thread; a Problem fails the child at once
-    ready: Probe | None = None  # asked until true; must answer within seconds; None: ready when it has started
+    ready: Probe | None = None  # asked until true; must answer within seconds; None: ready as soon as it has started
     ready_timeout_s: float = 60.0  # then it is killed, and that counts as a death
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 10.0  # then SIGKILL

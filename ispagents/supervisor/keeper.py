@@ -92,11 +92,14 @@ class Keeper:
                 await self._end(self._running)
             await self._task
 
-    def send(self, number: signal.Signals) -> None:
-        """Send the child a signal. Raises Problem when it does not run."""
-        if self._running is None:
+    async def send(self, number: signal.Signals) -> None:
+        """Send the child a signal, and after SIGKILL see it gone. Raises Problem when it does not run."""
+        running = self._running
+        if running is None:
             raise Problem(f"{self.child.name} is not running: start it first.")
-        self._running.send(number)
+        running.send(number)
+        if number is signal.SIGKILL:
+            await running.wait(FORCE_WAIT_S)
 
     async def _end(self, running: Running) -> None:
         running.send(self.child.stop_signal)

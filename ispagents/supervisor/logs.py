@@ -81,6 +81,11 @@ class ChildLog:
         self._in_period = 0
         self.last_line = ""
 
+    def begin(self) -> None:
+        """A new process speaks: forget the last words of the one before."""
+        self._rest = b""
+        self.last_line = ""
+
     def feed(self, data: bytes) -> None:
         """Take a piece of output; an unfinished line waits for its end."""
         *lines, self._rest = (self._rest + data).split(b"\n")

@@ -24,6 +24,7 @@ class Running:
         """Start the process. Must be called on the event loop's thread. Raises OSError."""
         self._loop = asyncio.get_running_loop()
         self._log = log
+        log.begin()
         self._popen = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -33,8 +33,8 @@ T = TypeVar("T")
 class Supervisor:
     """Keeps children running from `with` to its end; hold the state folder's lock around it.
 
-    In the main thread SIGINT and SIGTERM raise KeyboardInterrupt wherever the caller is, so that leaving the `with`
-    block stops everything in order; a second signal hurries that.
+    In the main thread SIGINT and SIGTERM raise KeyboardInterrupt wherever the caller is, and the `with` block takes
+    it: everything is stopped in order, and what follows the block sees `interrupted`. A second signal hurries that.
     """
 
     def __init__(self, state: StateFolder, *, say: Say = say_on_terminal, pause: Pause | None = None) -> None:
@@ -51,6 +51,7 @@ class Supervisor:
         self._control: asyncio.Server | None = None
         self._old_handlers: dict[signal.Signals, Any] = {}
         self._unwritten = False
+        self.interrupted = False  # by SIGINT or SIGTERM
 
     def __enter__(self) -> Self:
         if self.state.holder() != os.getpid():
@@ -69,7 +70,7 @@ class Supervisor:
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool:
         try:
             self.stop()
         finally:
@@ -77,6 +78,7 @@ class Supervisor:
                 signal.signal(number, handler)
             self._call(self._close_control())
             self._close_loop()
+        return self.interrupted and kind is not None and issubclass(kind, KeyboardInterrupt)
 
     # --- for the caller, from any thread but the supervisor's own ---
 
@@ -88,11 +90,8 @@ class Supervisor:
         self._call(self._start_all(children))
 
     def wait(self) -> None:
-        """Block until Ctrl-C, SIGTERM or `request_stop`."""
-        try:
-            self._stop_requested.wait()
-        except KeyboardInterrupt:
-            return
+        """Block until Ctrl-C or SIGTERM, which leave the `with` block, or until `request_stop`."""
+        self._stop_requested.wait()
 
     def request_stop(self) -> None:
         """Make `wait` return."""
@@ -120,7 +119,10 @@ class Supervisor:
         self._call(self._act("restart", name))
 
     def kill_child(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a child a signal behind the supervisor's back, so to speak: it sees a death and restarts it."""
+        """Send a child a signal behind the supervisor's back, so to speak: it sees a death and restarts it.
+
+        After SIGKILL the process is gone when this returns. Raises Problem when it does not run.
+        """
         self._call(self._kill(name, number))
 
     def status(self) -> dict[str, Any]:
@@ -193,7 +195,7 @@ class Supervisor:
         return self._status()
 
     async def _kill(self, name: str, number: signal.Signals) -> None:
-        self._keeper(name).send(number)
+        await self._keeper(name).send(number)
 
     def _keeper(self, name: str) -> Keeper:
         try:
@@ -253,6 +255,7 @@ class Supervisor:
             self.hurry()
             return
         self._stop_requested.set()
+        self.interrupted = True
         raise KeyboardInterrupt
 
     def _end_left_overs(self) -> None:
