@@ -78,7 +78,7 @@ def decide(facts: Facts, login: Login, now: datetime) -> Access:
 def binding_mismatch(facts: Facts, login: Login) -> Reason | None:
     """The reason why this device, router or port may not use the service, or None. What is not learnt yet fits."""
     service, bindings = facts.service, facts.bindings
-    if service is not None and service.method != login.method:
+    if service is not None and login.method is not None and service.method != login.method:
         return Reason.WRONG_METHOD
     if bindings.bind_mac and bindings.mac and bindings.mac != login.mac:
         return Reason.WRONG_DEVICE
@@ -186,4 +186,4 @@ def _session_timeout(service: ServiceFacts, plan: PlanFacts, now: datetime) -> i
     limits = [plan.session_timeout_s] if plan.session_timeout_s else []
     if service.prepaid_until is not None:
         limits.append(max(1, int((service.prepaid_until - now).total_seconds())))
-    return min(min(limits), SESSION_TIMEOUT_MAXIMUM_S) if limits else 0
+    return min(*limits, SESSION_TIMEOUT_MAXIMUM_S) if limits else 0

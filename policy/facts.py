@@ -140,9 +140,12 @@ class Facts(NamedTuple):
 
 
 class Login(NamedTuple):
-    """What a login says of itself. `mac` is in the canonical form of `policy.mac`, "" where there is none."""
+    """What a login says of itself. `mac` is in the canonical form of `policy.mac`, "" where there is none.
 
-    method: Method
+    `method` is None where the packet does not tell; then it is not held against the service.
+    """
+
+    method: Method | None = None
     mac: str = ""
     router_id: int = 0
     port: str = ""

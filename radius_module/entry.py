@@ -1,0 +1,142 @@
+"""The hooks that rlm_python3 calls; the only file that imports radiusd.
+
+Answers are exact tuples and exact ints, as rlm_python3 demands; the key for control attributes is `config`.
+Whatever goes wrong ends in silence, so that the router asks its other server, and in one line of the log.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import radiusd
+
+from radius_module.logins import Answer, Logins, UnknownRouter
+from radius_module.pairs import UnfitValue, escaped
+from radius_module.replica import NoReplica, Replica
+
+OK = radiusd.RLM_MODULE_OK
+REJECT = radiusd.RLM_MODULE_REJECT
+NOOP = radiusd.RLM_MODULE_NOOP
+FAIL = radiusd.RLM_MODULE_FAIL
+NOTFOUND = radiusd.RLM_MODULE_NOTFOUND
+
+# Set by `update request` in sites-available/ispagents: the packet's source, which selects router and operator.
+SOURCE = "Tmp-String-1"
+NOTE = "Tmp-String-0"
+LOG_EVERY_S = 10.0
+
+SILENCE = (OK, {"config": (("Response-Packet-Type", ":=", "Do-Not-Respond"),)})
+_logins: Logins | None = None
+_replica: Replica | None = None
+_logged_at: dict[str, float] = {}
+
+
+def instantiate(_: Any) -> int:
+    """Prepare; opens nothing, so that the server's own check mode touches nothing."""
+    global _logins, _replica  # noqa: PLW0603 - rlm_python3 offers functions only; this is where their state begins
+    _replica = Replica(Path(radiusd.config["replica"]))
+    _logins = Logins(_replica, time.time)
+    return OK  # type: ignore[no-any-return] # radiusd has no types
+
+
+def authorize(packet: dict[str, Any]) -> Any:
+    """Decide on a login."""
+    request = dict(packet["request"])
+    try:
+        answer = _logins.authorize(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+    except (NoReplica, UnknownRouter, UnfitValue) as problem:
+        return _silent(problem)
+    return _result(answer)
+
+
+def authenticate(packet: dict[str, Any]) -> Any:
+    """Called after PAP or CHAP found the password wrong: a restricted login if the operator chose that."""
+    request = dict(packet["request"])
+    try:
+        answer = _logins.wrong_password(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+    except (NoReplica, UnknownRouter, UnfitValue) as problem:
+        return _silent(problem)
+    if not answer.accepted:
+        return (REJECT, {"request": ((NOTE, ":=", answer.note),)})
+    # The first decision's attributes were taken out of the reply before, so that none widens these.
+    return (OK, {"reply": answer.reply})
+
+
+def post_auth(packet: dict[str, Any]) -> Any:
+    """Called for refused logins: note why, unless authorize did. What got this far had a wrong password."""
+    request = dict(packet["request"])
+    if NOTE in request:
+        return NOOP
+    try:
+        row = _replica.login(request[SOURCE], request.get("User-Name", ""))  # type: ignore[union-attr] # as above
+    except NoReplica:
+        return NOOP
+    if row is None:
+        return NOOP
+    service_id = row.service.service_id if row.service is not None else 0
+    text = f"operator={row.operator_id} router={row.router_id} service={service_id} reason=wrong_password"
+    return (OK, {"request": ((NOTE, ":=", text),)})
+
+
+def accounting(packet: dict[str, Any]) -> Any:
+    """Note router, service and the authorised stamp on the record. The spool's own write decides the answer."""
+    request = dict(packet["request"])
+    try:
+        note = _logins.annotate(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+    except (NoReplica, UnknownRouter) as problem:
+        _log(problem)
+        return NOOP
+    return (OK, {"request": ((NOTE, ":=", note),)})
+
+
+def client(packet: dict[str, Any]) -> Any:
+    """Tell FreeRADIUS who a packet's source is, so that a new router needs no restart (dynamic clients)."""
+    request = dict(packet["request"])
+    try:
+        router = _replica.router(request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+    except NoReplica as problem:
+        _log(problem)
+        return NOTFOUND
+    if router is None:
+        return NOTFOUND
+    kind = "FreeRADIUS-Client-IPv6-Address" if ":" in request[SOURCE] else "FreeRADIUS-Client-IP-Address"
+    return (
+        OK,
+        {
+            "config": (
+                (kind, ":=", request[SOURCE]),
+                ("FreeRADIUS-Client-Secret", ":=", escaped(router.secret)),
+                ("FreeRADIUS-Client-Shortname", ":=", f"router-{router.router_id}"),
+                ("FreeRADIUS-Client-Require-MA", ":=", "yes" if router.require_message_authenticator else "no"),
+            )
+        },
+    )
+
+
+def _result(answer: Answer) -> Any:
+    note = ((NOTE, ":=", answer.note),) if answer.note else ()
+    if not answer.accepted:
+        return (REJECT, {"request": note})
+    if answer.password is None:
+        config = (("Auth-Type", ":=", "Accept"),)
+    else:
+        config = (("Cleartext-Password", ":=", escaped(answer.password)),)
+    if note:
+        return (OK, {"reply": answer.reply, "config": config, "request": note})
+    return (OK, {"reply": answer.reply, "config": config})
+
+
+def _silent(problem: Exception) -> Any:
+    _log(problem)
+    return SILENCE
+
+
+def _log(problem: Exception) -> None:
+    """One line a kind every ten seconds: an outage must not fill the disk with itself."""
+    kind, now = type(problem).__name__, time.monotonic()
+    if now - _logged_at.get(kind, -LOG_EVERY_S) < LOG_EVERY_S:
+        return
+    _logged_at[kind] = now
+    radiusd.radlog(radiusd.L_ERR, f"ispagents: {kind}: {problem}")

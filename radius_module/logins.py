@@ -1,0 +1,181 @@
+"""A login from request to answer, without FreeRADIUS's own types: what `entry` passes in and hands back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import count
+from typing import NamedTuple
+
+from policy.access import Access, Kind, decide, refusal_by_wrong_password
+from policy.attributes import reply_attributes
+from policy.facts import Facts, Login, Method, OperatorFacts
+from policy.mac import canonical_mac
+from policy.reasons import Reason
+from policy.stamp import class_of, stamp
+from radius_module.pairs import Pair, checked
+from radius_module.replica import LoginRow, Replica
+
+Request = Mapping[str, str]
+
+# The password is not known or not wanted; the decision alone accepts.
+ACCEPT_ALONE = None
+
+
+class Answer(NamedTuple):
+    """What to answer. `password` is what the client must prove; ACCEPT_ALONE where the decision itself accepts.
+
+    `note` goes to the spool; "" writes none.
+    """
+
+    accepted: bool
+    reply: tuple[Pair, ...] = ()
+    password: str | None = ACCEPT_ALONE
+    note: str = ""
+
+    def __repr__(self) -> str:
+        """Never shows the password."""
+        return f"Answer(accepted={self.accepted}, reply={self.reply!r}, note={self.note!r})"
+
+
+class UnknownRouter(Exception):  # noqa: N818 - reads as what happened
+    """The packet's source is no router (any more): silence, since any answer would be signed with a secret gone."""
+
+
+class Logins:
+    """Answers logins from a replica. `clock` gives the local time in seconds of the epoch."""
+
+    def __init__(self, replica: Replica, clock: Callable[[], float]) -> None:
+        """Makes the prefix of this process's login ids: 64 random bits, so that restarts never repeat one."""
+        self._replica = replica
+        self._clock = clock
+        self._prefix = os.urandom(8).hex()
+        self._numbers = count(1)
+
+    def authorize(self, request: Request, source: str) -> Answer:
+        """The answer to an Access-Request from `source`. Raises NoReplica, UnknownRouter or UnfitValue."""
+        username = request.get("User-Name", "")
+        row = self._replica.login(source, username)
+        if row is None:
+            raise UnknownRouter(source)
+        login = read_login(request, row.router_id)
+        facts = self._facts(row)
+        access = decide(facts, login, self.now(facts))
+        if access.kind == Kind.DENY:
+            if facts.operator.refusals == ():
+                # The operator's choices are only read where a refusal is at hand.
+                facts = facts._replace(operator=self._replica.operator(row.operator_id))
+                access = decide(facts, login, self.now(facts))
+            if access.kind == Kind.DENY:
+                return Answer(accepted=False, note=note(row, access.reason))
+        return self._accept(request, row, login, access)
+
+    def wrong_password(self, request: Request, source: str) -> Answer:
+        """The answer once the password proved wrong: a refusal, or a restricted login where the operator chose so."""
+        row = self._replica.login(source, request.get("User-Name", ""))
+        if row is None:
+            raise UnknownRouter(source)
+        facts = Facts(self._replica.operator(row.operator_id))
+        access = refusal_by_wrong_password(facts)
+        if access.kind == Kind.DENY or _is_mschap(request):
+            return Answer(accepted=False, note=note(row, Reason.WRONG_PASSWORD))
+        return Answer(accepted=True, reply=self._reply(access, 0))
+
+    def annotate(self, request: Request, source: str) -> str:
+        """The note for an accounting record: router, operator, service, and the stamp that is authorised now."""
+        row = self._replica.login(source, request.get("User-Name", ""))
+        if row is None:
+            raise UnknownRouter(source)
+        if row.service is None:
+            return f"operator={row.operator_id} router={row.router_id}"
+        facts = self._facts(row)
+        access = decide(facts, read_login(request, row.router_id), self.now(facts))
+        return (
+            f"operator={row.operator_id} router={row.router_id} service={row.service.service_id} stamp={stamp(access)}"
+        )
+
+    def now(self, facts: Facts) -> datetime:
+        """The later of the local clock and the newest time that edge has seen; the latter only where time matters."""
+        moment = self._clock()
+        if (facts.service and facts.service.prepaid_until) or (facts.plan and facts.plan.windows):
+            moment = max(moment, self._replica.newest_time())
+        return datetime.fromtimestamp(moment, UTC)
+
+    def _facts(self, row: LoginRow) -> Facts:
+        operator = OperatorFacts(row.operator_id)
+        if row.service is None:
+            return Facts(operator)
+        return Facts(operator, row.service, self._replica.plan(row.service.plan_version_id), row.bindings)
+
+    def _accept(self, request: Request, row: LoginRow, login: Login, access: Access) -> Answer:
+        service_id = row.service.service_id if row.service is not None else 0
+        if row.service is None:
+            # Restricted although unknown: there is no password to prove, and MS-CHAPv2 makes the server prove it too.
+            if _is_mschap(request):
+                return Answer(accepted=False, note=note(row, access.reason))
+            return Answer(accepted=True, reply=self._reply(access, 0))
+        if row.password is None and not _logs_in_by_mac(request, row, login):
+            return Answer(accepted=False, note=note(row, Reason.WRONG_PASSWORD))
+        learn = _to_learn(row, login)
+        return Answer(
+            accepted=True,
+            reply=self._reply(access, service_id),
+            password=row.password,
+            note=f"{note(row, access.reason)} learn={learn}" if learn else "",
+        )
+
+    def _reply(self, access: Access, service_id: int) -> tuple[Pair, ...]:
+        login_id = f"{self._prefix}{next(self._numbers):016x}"
+        session_class = class_of(login_id, service_id, stamp(access))
+        return (*_static_reply(access), ("Class", "+=", f"0x{session_class.encode().hex()}"))
+
+
+@lru_cache(maxsize=4096)
+def _static_reply(access: Access) -> tuple[Pair, ...]:
+    return tuple([checked(name, value) for name, value in reply_attributes(access)])
+
+
+def read_login(request: Request, router_id: int) -> Login:
+    """What a request says of device, place and method (RouterOS formats: Calling-Station-Id upper case, colons)."""
+    if request.get("Framed-Protocol") == "PPP":
+        method: Method | None = Method.PPPOE
+    elif request.get("Service-Type") == "Login-User":
+        method = Method.HOTSPOT
+    else:
+        method = None
+    mac = canonical_mac(request.get("Calling-Station-Id", ""))
+    return Login(method, mac, router_id, request.get("NAS-Port-Id", ""))
+
+
+def note(row: LoginRow, reason: Reason) -> str:
+    """The note that tells edge of whom a record speaks, and why a login was refused."""
+    service_id = row.service.service_id if row.service is not None else 0
+    return f"operator={row.operator_id} router={row.router_id} service={service_id} reason={reason.value}"
+
+
+def _is_mschap(request: Request) -> bool:
+    return "MS-CHAP-Challenge" in request
+
+
+def _logs_in_by_mac(request: Request, row: LoginRow, login: Login) -> bool:
+    """A service without password is let in by its MAC alone: the name is a MAC, and the device has it."""
+    mac = canonical_mac(request.get("User-Name", ""))
+    if not mac or _is_mschap(request):
+        return False
+    if row.service is not None and row.service.method == Method.DHCP:
+        return True
+    return login.mac == mac
+
+
+def _to_learn(row: LoginRow, login: Login) -> str:
+    bindings = row.bindings
+    names = []
+    if bindings.bind_mac and not bindings.mac and login.mac:
+        names.append("mac")
+    if bindings.bind_router and not bindings.router_id:
+        names.append("router")
+    if bindings.bind_port and not bindings.port and login.port:
+        names.append("port")
+    return ",".join(names)

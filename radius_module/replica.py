@@ -1,0 +1,176 @@
+"""Reads the replica, one connection for each thread of the server."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from policy.documents import read_operator, read_plan
+from policy.facts import Bindings, Method, OperatorFacts, PlanFacts, ServiceFacts
+from policy.standing import Standing
+from radius_module.replica_schema import FORMAT, POINTER, generation_file, read_pointer
+
+# Interior pages of a table with a million services take about 2 MB; leaves come from the page cache of the kernel.
+CACHE_KIB = 3072
+STATEMENTS = 16
+PLANS = 4096
+
+_LOGIN = """
+SELECT r.router_id, r.operator_id, s.service_id, s.password, s.method, s.standing, s.plan_version_id, s.prepaid_until,
+       s.address, s.ipv6_prefix, s.delegated_ipv6_prefix, s.routes,
+       s.bind_mac, s.mac, s.bind_router, s.bound_router_id, s.bind_port, s.port
+FROM routers AS r LEFT JOIN services AS s ON s.operator_id = r.operator_id AND s.username = ?2
+WHERE r.address = ?1
+"""
+_ROUTER = "SELECT router_id, name, secret, require_message_authenticator FROM routers WHERE address = ?"
+_METHODS = {method.value: method for method in Method}
+_STANDINGS = {standing.value: standing for standing in Standing}
+
+
+class NoReplica(Exception):  # noqa: N818 - reads as what happened
+    """There is no usable replica: the server must stay silent, so that the router asks its other server."""
+
+
+class RouterRow(NamedTuple):
+    """A router as FreeRADIUS's client."""
+
+    router_id: int
+    name: str
+    secret: str
+    require_message_authenticator: bool
+
+    def __repr__(self) -> str:
+        """Never shows the secret."""
+        return f"RouterRow(router_id={self.router_id}, name={self.name!r})"
+
+
+class LoginRow(NamedTuple):
+    """What the replica knows of a router and a user name. Without `service` the name is unknown there."""
+
+    router_id: int
+    operator_id: int
+    service: ServiceFacts | None
+    password: str | None
+    bindings: Bindings
+
+    def __repr__(self) -> str:
+        """Never shows the password."""
+        return f"LoginRow(router_id={self.router_id}, service={self.service!r})"
+
+
+class Replica:
+    """The replica in a folder. Follows the pointer by itself; safe for many threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens nothing yet; the folder may be empty still."""
+        self._folder = folder
+        self._pointer = os.fspath(folder / POINTER)
+        self._local = threading.local()
+        self._plan = lru_cache(maxsize=PLANS)(self._read_plan)
+
+    def login(self, address: str, username: str) -> LoginRow | None:
+        """The router at this source address with the service of this name; None where the router is unknown.
+
+        Raises NoReplica.
+        """
+        row = self._one(_LOGIN, (address, username))
+        if row is None:
+            return None
+        if row[2] is None:
+            return LoginRow(row[0], row[1], None, None, Bindings())
+        prepaid = row[7]
+        service = ServiceFacts(
+            row[2],
+            _METHODS[row[4]],
+            _STANDINGS[row[5]],
+            row[6],
+            None if prepaid is None else datetime.fromtimestamp(prepaid, UTC),
+            row[8],
+            row[9],
+            row[10],
+            tuple(json.loads(row[11])) if row[11] else (),
+        )
+        bindings = Bindings(row[12] == 1, row[13], row[14] == 1, row[15], row[16] == 1, row[17])
+        return LoginRow(row[0], row[1], service, row[3], bindings)
+
+    def router(self, address: str) -> RouterRow | None:
+        """The router at this source address, or None. Raises NoReplica."""
+        row = self._one(_ROUTER, (address,))
+        return RouterRow(row[0], row[1], row[2], bool(row[3])) if row else None
+
+    def plan(self, plan_version_id: int) -> PlanFacts:
+        """A plan version; versions never change, so they are kept. Raises NoReplica."""
+        return self._plan(plan_version_id)
+
+    def operator(self, operator_id: int) -> OperatorFacts:
+        """An operator's choices for refused logins. Raises NoReplica."""
+        row = self._one("SELECT refusals FROM operators WHERE operator_id = ?", (operator_id,))
+        if row is None:
+            return OperatorFacts(operator_id)
+        return read_operator({"refusals": json.loads(row[0])}, operator_id)
+
+    def newest_time(self) -> float:
+        """The newest moment that edge has seen on the database's clock, in seconds of the epoch; 0 if none."""
+        row = self._one("SELECT value FROM meta WHERE key = 'newest_time'", ())
+        return float(row[0]) if row else 0.0
+
+    def _read_plan(self, plan_version_id: int) -> PlanFacts:
+        row = self._one("SELECT name, facts FROM plan_versions WHERE plan_version_id = ?", (plan_version_id,))
+        if row is None:
+            raise NoReplica(f"the replica has no plan version {plan_version_id}; it is being rebuilt or damaged")
+        return read_plan(json.loads(row[1]), plan_version_id, row[0])
+
+    def _one(self, statement: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        try:
+            return self._connection().execute(statement, values).fetchone()  # type: ignore[no-any-return] # sqlite3
+        except sqlite3.Error as error:
+            # The next call opens the file anew, whatever was wrong with this connection.
+            self._local.identity = None
+            raise NoReplica(f"the replica cannot be read: {error}") from error
+
+    def _connection(self) -> sqlite3.Connection:
+        try:
+            status = os.stat(self._pointer)  # noqa: PTH116 - this line runs for every login, and Path costs double
+        except OSError as error:
+            raise NoReplica("there is no replica yet; start edge") from error
+        identity = (status.st_ino, status.st_mtime_ns)
+        local = self._local
+        if getattr(local, "identity", None) != identity:
+            self._open(identity)
+        return local.connection  # type: ignore[no-any-return] # threading.local holds anything
+
+    def _open(self, identity: tuple[int, int]) -> None:
+        old = getattr(self._local, "connection", None)
+        generation = read_pointer(self._folder)
+        if generation is None:
+            raise NoReplica("the replica's pointer cannot be read; start edge")
+        connection = _open_file(generation_file(self._folder, generation))
+        self._local.connection = connection
+        self._local.identity = identity
+        if old is not None:
+            old.close()
+
+
+def _open_file(file: Path) -> sqlite3.Connection:
+    # With edge cleanly stopped the -wal file is gone and a reader without write rights cannot open the database as
+    # WAL; it is complete then, and edge never writes to it again, so it may be taken as immutable.
+    mode = "mode=ro" if file.with_name(file.name + "-wal").exists() else "immutable=1"
+    address = f"{file.absolute().as_uri()}?{mode}"
+    try:
+        connection = sqlite3.connect(
+            address, uri=True, isolation_level=None, cached_statements=STATEMENTS, check_same_thread=False
+        )
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+    except sqlite3.Error as error:
+        raise NoReplica(f"the replica {file.name} cannot be opened: {error}") from error
+    if row is None or row[0] != str(FORMAT):
+        connection.close()
+        raise NoReplica(f"the replica {file.name} has another format; restart edge of the same version")
+    return connection

@@ -1,0 +1,28 @@
+"""Operators: the ISPs. Every other business row belongs to one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Identity, Text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sql.models.base import Base, CreatedAt, Revision, Word
+
+
+class Operator(Base):
+    """An ISP, with its money, its dunning and its choices for refused logins."""
+
+    __tablename__ = "operators"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+    currency: Mapped[Word]
+    time_zone: Mapped[str] = mapped_column(Text, server_default="UTC")
+    language: Mapped[str] = mapped_column(Text, server_default="en")
+    grace_days: Mapped[int] = mapped_column(server_default="3")
+    overdue_days: Mapped[int] = mapped_column(server_default="0")
+    automatic_changes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{open,restore,plan,address}")
+    refusals: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    created_at: Mapped[CreatedAt]
+    revision: Mapped[Revision]

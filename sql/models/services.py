@@ -1,0 +1,136 @@
+"""Subscribers and their services, with what was last authorised for each."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Network
+
+from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, CIDR, INET
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sql.models.base import (
+    Base,
+    Big,
+    CreatedAt,
+    EmptyWord,
+    Key,
+    Moment,
+    OperatorId,
+    OptionalBig,
+    OptionalDocument,
+    OptionalMoment,
+    OptionalWord,
+    Revision,
+    Word,
+)
+
+
+class Subscriber(Base):
+    """The customer; `reference` is the customer number."""
+
+    __tablename__ = "subscribers"
+    __table_args__ = (UniqueConstraint("operator_id", "id"), UniqueConstraint("operator_id", "reference"))
+    id: Mapped[Key]
+    operator_id: Mapped[OperatorId]
+    reference: Mapped[Word]
+    name: Mapped[Word]
+    email: Mapped[EmptyWord]
+    phone: Mapped[EmptyWord]
+    language: Mapped[str] = mapped_column(Text, server_default="en")
+    time_zone: Mapped[str] = mapped_column(Text, server_default="UTC")
+    created_at: Mapped[CreatedAt]
+
+
+class Service(Base):
+    """One line of a subscriber. `plan_id` and the addresses are wanted; `authorised*` is what the network is given.
+
+    `password` is sealed by `sql.secrets`. `standing` is billing's full word, for people.
+    """
+
+    __tablename__ = "services"
+    __table_args__ = (
+        UniqueConstraint("operator_id", "id"),
+        UniqueConstraint("operator_id", "username"),
+        ForeignKeyConstraint(["operator_id", "subscriber_id"], ["subscribers.operator_id", "subscribers.id"]),
+        ForeignKeyConstraint(["operator_id", "plan_id"], ["plans.operator_id", "plans.id"]),
+        ForeignKeyConstraint(["operator_id", "router_id"], ["routers.operator_id", "routers.id"]),
+        ForeignKeyConstraint(
+            ["operator_id", "authorised_change_id"],
+            ["changes.operator_id", "changes.id"],
+            name="services_authorised_change_fkey",
+            use_alter=True,
+        ),
+        Index(
+            "services_address_key",
+            "operator_id",
+            "address",
+            unique=True,
+            postgresql_where=text("address IS NOT NULL AND closed_at IS NULL"),
+        ),
+        Index("services_subscriber", "operator_id", "subscriber_id"),
+        Index("services_plan", "operator_id", "plan_id"),
+        Index(
+            "services_authorised_until",
+            "authorised_until",
+            postgresql_where=text("authorised_until IS NOT NULL"),
+        ),
+        Index("services_revision", "revision"),
+    )
+    id: Mapped[Key]
+    operator_id: Mapped[OperatorId]
+    subscriber_id: Mapped[Big]
+    plan_id: Mapped[Big]
+    method: Mapped[Word]
+    username: Mapped[Word]
+    password: Mapped[bytes | None] = mapped_column(LargeBinary)
+    address: Mapped[IPv4Address | None] = mapped_column(INET)
+    ipv6_prefix: Mapped[IPv6Network | None] = mapped_column(CIDR)
+    delegated_ipv6_prefix: Mapped[IPv6Network | None] = mapped_column(CIDR)
+    routes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    prepaid_until: Mapped[OptionalMoment]
+    bind_mac: Mapped[bool] = mapped_column(server_default="false")
+    mac: Mapped[EmptyWord]
+    bind_router: Mapped[bool] = mapped_column(server_default="false")
+    router_id: Mapped[OptionalBig]
+    bind_port: Mapped[bool] = mapped_column(server_default="false")
+    port: Mapped[EmptyWord]
+    standing: Mapped[str] = mapped_column(Text, server_default="current")
+    created_at: Mapped[CreatedAt]
+    closed_at: Mapped[OptionalMoment]
+    authorised: Mapped[OptionalDocument]
+    authorised_stamp: Mapped[OptionalWord]
+    authorised_until: Mapped[OptionalMoment]
+    authorised_at: Mapped[OptionalMoment]
+    authorised_change_id: Mapped[OptionalBig]
+    revision: Mapped[Revision]
+
+
+class Hold(Base):
+    """Do not suspend this service before `until`."""
+
+    __tablename__ = "holds"
+    __table_args__ = (
+        ForeignKeyConstraint(["operator_id", "service_id"], ["services.operator_id", "services.id"]),
+        Index("holds_service", "operator_id", "service_id"),
+    )
+    id: Mapped[Key]
+    operator_id: Mapped[OperatorId]
+    service_id: Mapped[Big]
+    until: Mapped[Moment]
+    reason: Mapped[Word]
+    granted_by: Mapped[Word]
+    created_at: Mapped[CreatedAt]
+    ended_at: Mapped[OptionalMoment]
+
+
+class Review(Base):
+    """Look at this service again at `due_at`; an identity, never the news."""
+
+    __tablename__ = "reviews"
+    __table_args__ = (
+        ForeignKeyConstraint(["operator_id", "service_id"], ["services.operator_id", "services.id"]),
+        Index("reviews_due", "operator_id", "due_at"),
+    )
+    service_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    operator_id: Mapped[Big]
+    due_at: Mapped[Moment]

@@ -1,0 +1,37 @@
+"""Database sessions. A session that acts for an operator says so first; row-level security does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy.orm import Session
+
+POOL_CONNECTIONS = 8
+
+
+def make_engine(url: URL, *, pool: int = POOL_CONNECTIONS) -> Engine:
+    """An engine for one role. Nothing is opened yet."""
+    return create_engine(
+        url,
+        pool_size=pool,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5, "application_name": "ispagents"},
+    )
+
+
+@contextmanager
+def acting_for(engine: Engine, operator_id: int) -> Iterator[Session]:
+    """A transaction for one operator: committed at the end of the block, rolled back when it raises."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        session.execute(text("SELECT set_config('app.operator', :operator, true)"), {"operator": str(operator_id)})
+        yield session
+
+
+def operator_names(engine: Engine) -> dict[str, int]:
+    """All operators by name, and nothing else of them."""
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT name, id FROM operator_names()"))
+        return {name: operator_id for name, operator_id in rows}
