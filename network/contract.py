@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Final
 
@@ -68,8 +68,10 @@ class Result:
     may_retry: bool
 
     def __post_init__(self) -> None:
-        if self.started_at.utcoffset() != timedelta(0) or self.ended_at.utcoffset() != timedelta(0):
-            raise ValueError(NOT_UTC)
+        for moment in (self.started_at, self.ended_at):
+            # The first test is for speed: a run makes ten thousand of these.
+            if moment.tzinfo is not UTC and moment.utcoffset() != timedelta(0):
+                raise ValueError(NOT_UTC)
 
 
 class Secret:

@@ -20,6 +20,10 @@ class Turns:
     def __init__(self) -> None:
         self._busy: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
+    def busy(self, key: Hashable) -> bool:
+        """Whether `take` would wait."""
+        return key in self._busy
+
     async def take(self, key: Hashable) -> None:
         """Wait for the turn of `key`; every return is to be followed by one `give_back`.
 

@@ -98,8 +98,9 @@ async def disconnect(transport: Transport, target: Target, session: Session) -> 
 
 
 async def _ask(transport: Transport, target: Target, session: Session, request: Request) -> Result:
-    request.encode_attributes()  # a value that cannot be sent is an error now, not after waiting for a turn
     key = (target.endpoint, session.key())
+    if transport.turns.busy(key):
+        request.encode_attributes()  # a value that cannot be sent is an error now, not after waiting for a turn
     await transport.turns.take(key)
     try:
         exchange = await transport.exchange(target, request)
@@ -200,8 +201,8 @@ def _unreachable(where: str, exchange: Exchange) -> tuple[Outcome, str, str, boo
         return Outcome.UNREACHABLE, "port_unreachable", sentence, True
     name = errno.errorcode.get(number, str(number))
     sentence = (
-        f"{where} cannot be reached ({os.strerror(number)}): check the route, the tunnel and the firewall on the way, "
-        "then try again."
+        f"{where} cannot be reached ({os.strerror(number)}): check the route, the tunnel, our source "
+        "address and the firewall on the way, then try again."
     )
     return Outcome.UNREACHABLE, f"network:{name}", sentence, True
 
