@@ -74,7 +74,10 @@ class HandClock:
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Move time forward and run everything that falls due, in order, each at its own moment."""
+        """Move time forward and run everything that falls due, in order, each at its own moment.
+
+        Sockets are not read meanwhile: a longer step than the RADIUS timeout sends again what is on its way.
+        """
         end_s = self._now_s + seconds
         while self._timers and self._timers[0][0] <= end_s:
             due_s, _, timer = heapq.heappop(self._timers)

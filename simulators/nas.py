@@ -246,7 +246,7 @@ class Nas:
         await self._radius.idle()
 
     async def until(self, happened: Callable[[], bool]) -> None:
-        """Wait until `happened()` is true; looked at after every login, acknowledged record, CoA and end of session."""
+        """Wait until `happened()` is true; looked at after every login, record, reply, CoA and end of session."""
         if not happened():
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._watchers.append((happened, future))

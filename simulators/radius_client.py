@@ -82,7 +82,7 @@ class RadiusClient:
         cable: Cable,
         happened: Callable[[], None],
     ) -> None:
-        """`happened` is called whenever a request has ended, one way or the other."""
+        """`happened` is called whenever a request has ended or a reply was of no use."""
         self._settings = settings
         self._servers = settings.servers
         self._key = settings.key
@@ -244,12 +244,14 @@ class RadiusClient:
         exchange = slots[data[1]].exchange if len(data) >= packets.HEADER_BYTES else None
         if exchange is None or exchange.server != source:
             self._counters.late_replies += 1
+            self._happened()
             return
         must_sign = exchange.is_auth and self._settings.require_message_auth
         codes = _AUTH_REPLIES if exchange.is_auth else _ACCT_REPLIES
         reply = packets.check_reply(data, exchange.packet[4:20], self._key, codes, must_sign=must_sign)
         if reply is None:
             self._counters.bad_replies += 1
+            self._happened()
             return
         if not exchange.is_auth:
             self._counters.acct_acked += 1
