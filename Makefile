@@ -1,0 +1,34 @@
+# Every command a person needs. Extra arguments go through ARGS: make demo ARGS="--once"
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test check bench clean
+
+help: ## List these commands.
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo '  ARGS="..." hands arguments on, as in: make demo ARGS="--once"'
+
+setup: ## Install what is missing (FreeRADIUS, Python packages in .venv); quick when nothing is.
+	@bash scripts/setup.sh
+
+demo: setup ## Run the whole story on this machine: PostgreSQL, FreeRADIUS, a simulated router, suspension and payment.
+	@.venv/bin/ispagents demo $(ARGS)
+
+test: setup ## Run the tests.
+	@$(PYTHON) -m pytest $(ARGS)
+
+check: setup ## Check style, formatting, types and the direction of imports.
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: setup ## Measure against FreeRADIUS with its SQL module, side by side in one run.
+	@.venv/bin/ispagents bench $(ARGS)
+
+clean: ## Remove .venv, caches and build results; the state folder stays.
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
