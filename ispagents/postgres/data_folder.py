@@ -1,6 +1,7 @@
 """The data folder: made once by initdb; our settings and who may connect as whom are written before every start."""
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ SUPERUSER: Final = "postgres"
 MAP_NAME: Final = "ispagents"
 IDENTITIES: Final = "pg_ident.conf"
 INITDB_TIMEOUT_S: Final = 180.0  # a second on a disk of today, a minute on a memory card
-NO_SPACE: Final = "No space left on device"
+# PostgreSQL's words for a full disk: strerror's, or its own where a write came out short.
+FULL_DISK: Final = r"No space left on device|Disk quota exceeded|wrote only \d+ of \d+ bytes"
 
 SETTINGS: Final = """\
 # Written by ISPAgents before every start. Your own settings belong into local.conf beside this file.
@@ -83,7 +85,7 @@ def create_data_folder(state: StateFolder, data: Path, binaries: Binaries, user:
         log.write_text(output + "\n", encoding="utf-8")
     if status != 0:
         shutil.rmtree(fresh, ignore_errors=True)
-        if NO_SPACE in output:
+        if re.search(FULL_DISK, output):
             raise Problem(f"The disk that holds {state.path} is full: free some space there and start again.")
         raise Problem(f"The embedded PostgreSQL could not be set up: {_reason(output)}; all of it is in {log}.")
     with explained(data, "give the state folder to this user"):

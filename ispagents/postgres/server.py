@@ -1,6 +1,7 @@
 """Start, stop and find again the embedded PostgreSQL, whatever crashed before."""
 
 import os
+import re
 import secrets
 import shlex
 import signal
@@ -17,7 +18,7 @@ from ispagents import processes
 from ispagents.errors import Problem, explained
 from ispagents.postgres import data_folder
 from ispagents.postgres.binaries import Binaries, find_binaries, reachable_binaries
-from ispagents.postgres.data_folder import NO_SPACE, SUPERUSER
+from ispagents.postgres.data_folder import FULL_DISK, SUPERUSER
 from ispagents.processes import User
 from ispagents.state_folder import StateFolder, write_atomically
 from ispagents.supervisor.child import Child
@@ -166,7 +167,7 @@ class EmbeddedPostgres:
             stop_signal=signal.SIGINT,
             stop_timeout_s=STOP_TIMEOUT_S,
             death_signal=signal.SIGQUIT,
-            shown=rf"\bPANIC\b|{NO_SPACE}",  # a client's mistake is an ERROR here, and not the server's
+            shown=rf"\bPANIC\b|{FULL_DISK}",  # a client's mistake is an ERROR here, and not the server's
         )
 
     def running_server(self) -> Server | None:
@@ -332,7 +333,7 @@ class EmbeddedPostgres:
             tail = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         except OSError:
             tail = []
-        if any(NO_SPACE in line for line in [*tail, output]):
+        if re.search(FULL_DISK, "\n".join([*tail, output])):
             return f"The disk of the database ({self.data}) is full: free some space there and start again."
         told = [line.split(" FATAL: ", 1)[1].strip() for line in tail if " FATAL: " in line]
         reason = told[-1] if told else (output.splitlines() or ["no reason given"])[-1]
