@@ -7,7 +7,7 @@ of them alike. Each ratio is the median of the ratios of the rounds; other figur
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from bench.servers.constant import Constant
 from bench.servers.contract import DISTRIBUTION_POOL, Endpoint, LoginServer
 from bench.servers.echo import Echo
 from bench.servers.files import Files
-from bench.servers.own import POOLS as OWN_POOLS
+from bench.servers.own import THREADS as OWN_THREADS
 from bench.servers.own import own_server
 from bench.servers.postgres import ThrowAwayPostgres
 from bench.servers.rlm_sql import RlmSql
@@ -30,11 +30,12 @@ WINDOW: Final = 64
 FASTEST_EXPECTED_PER_S: Final = 60_000  # how many requests to encode before the clock starts
 LOAD_PATIENCE_S: Final = 60.0  # for encoding and the last answers, beside the run itself
 
-# Thread pools tried for each server before the rounds, on two cores: fewer threads help what never waits, more help
-# what waits for a database. The distribution's own is always among them.
+# Thread pools that compete for each baseline on two cores: few threads suit what never waits, more suit what waits for
+# a database. They run in the same rounds, since a short trial beforehand picks by luck.
 FILES_POOLS: Final = (2, 4, DISTRIBUTION_POOL)
-CONSTANT_POOLS: Final = (2, 4, DISTRIBUTION_POOL)
-RLM_SQL_POOLS: Final = (4, 8, DISTRIBUTION_POOL, 16)
+CONSTANT_POOLS: Final = (2, 4)
+RLM_SQL_POOLS: Final = (4, 8, DISTRIBUTION_POOL)
+RLM_SQL_LARGE_POOL: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,11 @@ class Size:
     users_large: int
     rounds: int
     seconds: float
-    trials: int
-    trial_seconds: float
     warm_up_seconds: float
 
 
-FULL: Final = Size(10_000, 1_000_000, rounds=9, seconds=2.0, trials=2, trial_seconds=2.0, warm_up_seconds=0.5)
-QUICK: Final = Size(2_000, 50_000, rounds=3, seconds=0.6, trials=1, trial_seconds=0.4, warm_up_seconds=0.15)
+FULL: Final = Size(10_000, 1_000_000, rounds=7, seconds=2.0, warm_up_seconds=0.5)
+QUICK: Final = Size(2_000, 50_000, rounds=3, seconds=0.4, warm_up_seconds=0.1)
 
 
 class BenchError(Exception):
@@ -60,15 +59,12 @@ class BenchError(Exception):
 
 @dataclass(slots=True)
 class Entrant:
-    """One server with one number of users, and what its rounds gave."""
+    """One server with one number of users and one thread pool, and what its rounds gave."""
 
     key: str
     server: LoginServer
     users: int
-    pools: tuple[int, ...] = ()
-    like: str = ""
-    """Instead of pools of its own: the entrant whose best pool it takes."""
-    threads: int = DISTRIBUTION_POOL
+    threads: int
     endpoint: Endpoint | None = None
     rounds: list[Outcome] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
@@ -76,11 +72,16 @@ class Entrant:
     rss_mib: float = 0.0
     pss_mib: float = 0.0
 
+    def __str__(self) -> str:
+        return f"{self.key}/{self.pool()}"
+
+    def pool(self) -> str:
+        return "5-32" if self.threads == DISTRIBUTION_POOL else str(self.threads)
+
     def medians(self) -> dict[str, Any]:
         return {
-            "server": self.server.name,
             "users": self.users,
-            "threads": self.threads or "5-32",
+            "threads": self.pool(),
             "logins_per_s": round(self.rate()),
             "p50_ms": round(median(one.p50_ms for one in self.rounds), 2),
             "p99_ms": round(self.p99_ms(), 2),
@@ -103,7 +104,7 @@ class Entrant:
 
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """The `results` of one run; raises BenchError, LoadError or ServerError with what to do. Needs about 4 minutes, or
+    """The `results` of one run; raises BenchError, LoadError or ServerError with what to do. Needs about 6 minutes, or
     under 45 s when `quick`. While our own server is not built, its keys hold None.
     """
     size, say = (QUICK if quick else FULL), say or _to_stderr
@@ -112,68 +113,48 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
         alone = _generator_alone(stack, size)
         say(f"generator alone: {alone.logins_per_s:,.0f} logins/s, {alone.generator_us:.1f} us each")
         entrants = _entrants(stack, size)
-        for entrant in entrants.values():
-            _choose_pool(entrant, entrants, size, say)
+        for entrant in entrants:
+            entrant.endpoint = entrant.server.start(entrant.users, entrant.threads)
+            say(f"{entrant}: running with {entrant.users:,} users")
         for number in range(size.rounds):
-            say(f"round {number + 1} of {size.rounds}")
-            for entrant in entrants.values():
+            for entrant in entrants:
                 _measure(entrant, size, seed=100 + number)
-        for entrant in entrants.values():
+            last = ", ".join(f"{entrant} {entrant.rounds[-1].logins_per_s:,.0f}" for entrant in entrants)
+            say(f"round {number + 1} of {size.rounds}: {last}")
+        for entrant in entrants:
             if entrant.endpoint is not None:
                 usage = process.usage(entrant.endpoint)
                 entrant.rss_mib, entrant.pss_mib = usage.rss_mib, usage.pss_mib
         return _results(entrants, alone, size)
 
 
-def _entrants(stack: ExitStack, size: Size) -> dict[str, Entrant]:
+def _entrants(stack: ExitStack, size: Size) -> list[Entrant]:
     database = ThrowAwayPostgres()
     stack.callback(database.stop)
     database.start()
     small, large = size.users_small, size.users_large
-    entrants = [
-        Entrant("files", Files(), small, FILES_POOLS),
-        Entrant("python_constant", Constant(), small, CONSTANT_POOLS),
-        Entrant("rlm_sql", RlmSql(database), small, RLM_SQL_POOLS),
-        Entrant("rlm_sql_1m", RlmSql(database), large, like="rlm_sql"),
-    ]
+    entrants = [Entrant("files", Files(), small, threads) for threads in FILES_POOLS]
+    entrants += [Entrant("python_constant", Constant(), small, threads) for threads in CONSTANT_POOLS]
+    entrants += [Entrant("rlm_sql", RlmSql(database), small, threads) for threads in RLM_SQL_POOLS]
+    entrants += [Entrant("rlm_sql_1m", RlmSql(database), large, RLM_SQL_LARGE_POOL)]
     if (own := own_server()) is not None and (own_large := own_server()) is not None:
         entrants += [
-            Entrant("ispagents", own, small, OWN_POOLS),
-            Entrant("ispagents_1m", own_large, large, like="ispagents"),
+            Entrant("ispagents", own, small, OWN_THREADS),
+            Entrant("ispagents_1m", own_large, large, OWN_THREADS),
         ]
     for entrant in entrants:
         stack.callback(entrant.server.stop)
-    return {entrant.key: entrant for entrant in entrants}
+    return entrants
 
 
 def _generator_alone(stack: ExitStack, size: Size) -> Outcome:
     echo = Echo()
     stack.callback(echo.stop)
-    entrant = Entrant("generator", echo, size.users_small)
+    entrant = Entrant("generator", echo, size.users_small, 1)
     entrant.endpoint = echo.start(size.users_small, 1)
-    outcome = _put_on(entrant, size, seconds=size.trial_seconds, seed=1)
+    outcome = _put_on(entrant, size, seconds=size.seconds, seed=1)
     echo.stop()
     return outcome
-
-
-def _choose_pool(entrant: Entrant, entrants: Mapping[str, Entrant], size: Size, say: Callable[[str], None]) -> None:
-    """Leaves the entrant running with the thread pool that was the fastest in its best short trial."""
-    if entrant.like:
-        entrant.threads = entrants[entrant.like].threads
-    elif len(entrant.pools) == 1:
-        entrant.threads = entrant.pools[0]
-    else:
-        rates: dict[int, float] = {}
-        for threads in entrant.pools * size.trials:
-            entrant.endpoint = entrant.server.start(entrant.users, threads)
-            trial = _put_on(entrant, size, seconds=size.trial_seconds, seed=1)
-            rates[threads] = max(rates.get(threads, 0.0), trial.logins_per_s)
-            entrant.server.stop()
-        entrant.threads = max(rates, key=lambda threads: rates[threads])
-        tried = ", ".join(f"{threads or '5-32'}: {rate:,.0f}" for threads, rate in rates.items())
-        say(f"{entrant.key}: logins/s by threads {tried}")
-    entrant.endpoint = entrant.server.start(entrant.users, entrant.threads)
-    say(f"{entrant.key}: {entrant.users:,} users, {entrant.threads or '5-32'} threads, running")
 
 
 def _measure(entrant: Entrant, size: Size, seed: int) -> None:
@@ -229,15 +210,20 @@ def _expected_rate(entrant: Entrant) -> float:
     return seen * 1.5 or FASTEST_EXPECTED_PER_S
 
 
-def _results(entrants: Mapping[str, Entrant], alone: Outcome, size: Size) -> dict[str, Any]:
+def _results(entrants: Sequence[Entrant], alone: Outcome, size: Size) -> dict[str, Any]:
+    best: dict[str, Entrant] = {}
+    for entrant in entrants:  # of each server, the pool that was the fastest in these rounds
+        if entrant.key not in best or entrant.rate() > best[entrant.key].rate():
+            best[entrant.key] = entrant
     results: dict[str, Any] = {
-        "throughput_vs_rlm_sql": _ratio(entrants, "ispagents", "rlm_sql"),
-        "throughput_vs_files": _ratio(entrants, "ispagents", "files"),
+        "throughput_vs_rlm_sql": _ratio(best, "ispagents", "rlm_sql"),
+        "throughput_vs_files": _ratio(best, "ispagents", "files"),
         "p99_ms": None,
-        "rate_1m_vs_10k": _ratio(entrants, "ispagents_1m", "ispagents"),
+        "rate_1m_vs_10k": _ratio(best, "ispagents_1m", "ispagents"),
         "extra_memory_mib_1m": None,
-        "throughput_1m_vs_rlm_sql_1m": _ratio(entrants, "ispagents_1m", "rlm_sql_1m"),
-        "rlm_sql_vs_files": _ratio(entrants, "rlm_sql", "files"),
+        "throughput_1m_vs_rlm_sql_1m": _ratio(best, "ispagents_1m", "rlm_sql_1m"),
+        "python_constant_vs_files": _ratio(best, "python_constant", "files"),
+        "rlm_sql_vs_files": _ratio(best, "rlm_sql", "files"),
         "generator_logins_per_s": round(alone.logins_per_s),
         "generator_cpu_us_per_login": round(alone.generator_us, 1),
         "users_small": size.users_small,
@@ -246,20 +232,23 @@ def _results(entrants: Mapping[str, Entrant], alone: Outcome, size: Size) -> dic
         "rounds": size.rounds,
         "seconds": size.seconds,
     }
-    if "ispagents" in entrants:
-        small, large = entrants["ispagents"], entrants["ispagents_1m"]
+    if "ispagents" in best:
+        small, large = best["ispagents"], best["ispagents_1m"]
         results["p99_ms"] = round(max(small.p99_ms(), large.p99_ms()), 2)
         results["extra_memory_mib_1m"] = round(large.rss_mib - small.rss_mib, 1)
-    for key, entrant in entrants.items():
+    for key, entrant in best.items():
         results[f"{key}_logins_per_s"] = round(entrant.rate())
-    results["servers"] = {key: entrant.medians() for key, entrant in entrants.items()}
+    results["servers"] = {
+        str(entrant): entrant.medians() | {"best": "yes" if best[entrant.key] is entrant else ""}
+        for entrant in entrants
+    }
     return results
 
 
-def _ratio(entrants: Mapping[str, Entrant], ours: str, theirs: str) -> float | None:
-    if ours not in entrants or theirs not in entrants:
+def _ratio(best: Mapping[str, Entrant], ours: str, theirs: str) -> float | None:
+    if ours not in best or theirs not in best:
         return None
-    pairs = zip(entrants[ours].rounds, entrants[theirs].rounds, strict=True)
+    pairs = zip(best[ours].rounds, best[theirs].rounds, strict=True)
     return round(median(one.logins_per_s / other.logins_per_s for one, other in pairs), 3)
 
 

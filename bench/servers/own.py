@@ -4,7 +4,7 @@ from typing import Final
 
 from bench.servers.contract import LoginServer
 
-POOLS: Final = (4,)  # the number of threads that we ship, and no other: this is no contest of settings
+THREADS: Final = 4  # the number that we ship, and no other: our own settings do not compete
 
 
 def own_server() -> LoginServer | None:
