@@ -104,7 +104,7 @@ class Entrant:
 
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """The `results` of one run; raises BenchError, LoadError or ServerError with what to do. Needs about 6 minutes, or
+    """The `results` of one run; raises BenchError, LoadError or ServerError with what to do. Needs about 5 minutes, or
     under 45 s when `quick`. While our own server is not built, its keys hold None.
     """
     size, say = (QUICK if quick else FULL), say or _to_stderr
