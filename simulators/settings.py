@@ -77,7 +77,7 @@ class NasSettings:
     radius_timeout_s: float = 3.0
     radius_tries: int = 3  # sends to one server before the next one is asked
     radius_sockets: int = 4
-    radius_in_flight_max: int = 256  # requests without an answer; more would only fill the server's socket
+    radius_in_flight_max: int = 128  # requests without an answer; a server's usual socket buffer holds about 200
     signs_access_requests: bool = True  # Message-Authenticator in Access-Request
     require_message_auth: bool = True  # /radius require-message-auth=yes-for-request-resp, default since 7.15
     interim_update_s: float = 0.0  # /ppp aaa interim-update; 0 sends none unless the server asks
