@@ -1,1 +1,1 @@
-"""The truth in PostgreSQL: models, migrations and every query. A file in `models/` is a subject; so is one beside it."""
+"""The truth in PostgreSQL: models, migrations and every query. A file is a subject."""

@@ -34,4 +34,4 @@ def operator_names(engine: Engine) -> dict[str, int]:
     """All operators by name, and nothing else of them."""
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT name, id FROM operator_names()"))
-        return {name: operator_id for name, operator_id in rows}
+        return {row.name: row.id for row in rows}

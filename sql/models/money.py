@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKeyConstraint, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sql.models.base import (
@@ -84,7 +84,7 @@ class Allocation(Base):
     )
     operator_id: Mapped[Big]
     subscriber_id: Mapped[Big]
-    payment_id: Mapped[int] = mapped_column(primary_key=True)
-    invoice_id: Mapped[int] = mapped_column(primary_key=True)
+    payment_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    invoice_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     amount_minor: Mapped[Big]
     created_at: Mapped[CreatedAt]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Network
 
-from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, CIDR, INET
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -131,6 +131,6 @@ class Review(Base):
         ForeignKeyConstraint(["operator_id", "service_id"], ["services.operator_id", "services.id"]),
         Index("reviews_due", "operator_id", "due_at"),
     )
-    service_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    service_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     operator_id: Mapped[Big]
     due_at: Mapped[Moment]

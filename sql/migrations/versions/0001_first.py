@@ -1,6 +1,7 @@
 """The first schema, its rights, and Procrastinate's tables. There is no way back below the first revision."""
 
 from pathlib import Path
+from typing import Any
 
 from alembic import op
 from procrastinate.schema import SchemaManager
@@ -20,7 +21,7 @@ GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO ispagents_web, ispagent
 
 def upgrade() -> None:
     """Run the SQL files beside this one."""
-    connection = op.get_bind().connection.driver_connection
+    connection: Any = op.get_bind().connection.driver_connection
     folder = Path(__file__).parent
     connection.execute("SET LOCAL lock_timeout = '10s'")
     connection.execute((folder / "0001_first.sql").read_text())

@@ -294,7 +294,7 @@ CREATE TABLE sessions (
     started_at timestamptz NOT NULL,
     last_seen_at timestamptz NOT NULL,
     ended_at timestamptz,
-    ended_by text CHECK (ended_by IN ('stop', 'new_start', 'missed_interims')),
+    ended_by text CHECK (ended_by IN ('stop', 'new_start', 'router_restart', 'unknown_to_router', 'missed_interims')),
     terminate_cause text NOT NULL DEFAULT '',
     session_time_s bigint NOT NULL DEFAULT 0 CHECK (session_time_s >= 0),
     upload_bytes bigint NOT NULL DEFAULT 0 CHECK (upload_bytes >= 0),

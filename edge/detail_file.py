@@ -1,0 +1,159 @@
+r"""FreeRADIUS's detail format: take a file over from the server, read its records, give it back to nobody.
+
+The server opens, locks, appends and unlocks for every record. Taking over is: rename the file, lock it, and keep the
+lock until it is removed. A writer that meets the lock opens the file anew by its name (FreeRADIUS, src/main/exfile.c),
+so after the lock is ours nothing more is written to what we hold.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+NAME = "detail"
+TAKEN = ".work"
+# A record of one packet: 4096 bytes on the wire (RFC 2865 section 3), every byte printed as up to four, plus names.
+RECORD_MAXIMUM_BYTES = 64 * 1024
+
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record's attributes, in order, and where it ends in its file. `text` is the record as it was written."""
+
+    attributes: tuple[tuple[str, str], ...]
+    end_bytes: int
+    text: str
+
+    def first(self, name: str) -> str:
+        """The first value of an attribute, or ""."""
+        for known, value in self.attributes:
+            if known == name:
+                return value
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A piece of a file that is no record; kept aside with the reason."""
+
+    reason: str
+    end_bytes: int
+    text: str
+
+
+def take_over(folder: Path) -> list[Path]:
+    """The files in a spool folder that are ours to read, oldest first, after taking over the one being written."""
+    current = folder / NAME
+    try:
+        if current.stat().st_size > 0:
+            current.rename(folder / f"{NAME}.{time.time_ns():020d}{TAKEN}")
+    except FileNotFoundError:
+        pass
+    return sorted(folder.glob(f"{NAME}.*{TAKEN}"))
+
+
+def waiting_bytes(folder: Path) -> int:
+    """How many bytes wait in a spool folder."""
+    total = 0
+    for path in folder.glob(f"{NAME}*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+class TakenFile:
+    """A file that was taken over, locked until `close` or `remove`."""
+
+    def __init__(self, path: Path) -> None:
+        """Waits for a writer in the middle of a record; that is microseconds."""
+        self.path = path
+        self._file: BinaryIO = path.open("rb")
+        fcntl.lockf(self._file, fcntl.LOCK_SH)
+
+    def records(self, from_bytes: int) -> Iterator[Record | Unreadable]:
+        """The records from a place on. Whatever is not a whole record comes as Unreadable, the torn end too."""
+        self._file.seek(from_bytes)
+        lines: list[bytes] = []
+        size = 0
+        at = from_bytes
+        for line in self._file:
+            at += len(line)
+            if line == b"\n":
+                if lines:
+                    yield _parse(lines, at)
+                lines, size = [], 0
+                continue
+            size += len(line)
+            if size > RECORD_MAXIMUM_BYTES:
+                yield Unreadable("a record is longer than any packet", at, _text(lines))
+                lines, size = [], 0
+                continue
+            lines.append(line)
+        if lines:
+            # Nobody writes here any more, so an unfinished end stays so: the server died in the middle of it.
+            yield Unreadable("the file ends within a record", at, _text(lines))
+
+    def remove(self) -> None:
+        """Everything is in the database: the file may go. The lock is held until it is gone."""
+        self.path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def size_bytes(self) -> int:
+        """How long it is."""
+        return os.fstat(self._file.fileno()).st_size
+
+
+def _parse(lines: list[bytes], end_bytes: int) -> Record | Unreadable:
+    text = _text(lines)
+    attributes: list[tuple[str, str]] = []
+    for line in lines[1:]:
+        name, separator, value = line.rstrip(b"\n").decode("utf-8", "replace").strip("\t").partition(" = ")
+        if not separator:
+            return Unreadable(f"a line is no attribute: {name[:80]!r}", end_bytes, text)
+        attributes.append((name, unquoted(value)))
+    if not attributes:
+        return Unreadable("a record has no attributes", end_bytes, text)
+    return Record(tuple(attributes), end_bytes, text)
+
+
+def unquoted(value: str) -> str:
+    r"""A printed value as it was: quotes taken off, `\n`, `\"`, `\\` and octal `\377` undone."""
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    inside = value[1:-1]
+    if "\\" not in inside:
+        return inside
+    result = bytearray()
+    at = 0
+    while at < len(inside):
+        letter = inside[at]
+        if letter != "\\" or at + 1 == len(inside):
+            result += letter.encode()
+            at += 1
+            continue
+        following = inside[at + 1]
+        digits = inside[at + 1 : at + 4]
+        if len(digits) == 3 and all(digit in "01234567" for digit in digits):
+            result.append(int(digits, 8) & 0xFF)
+            at += 4
+            continue
+        result += _ESCAPES.get(following, "\\" + following).encode()
+        at += 2
+    return result.decode("utf-8", "replace")
+
+
+def _text(lines: list[bytes]) -> str:
+    return b"".join(lines).decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")

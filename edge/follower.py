@@ -1,0 +1,230 @@
+"""Follows the truth into the replica: LISTEN/NOTIFY for speed, catch-up by snapshot for certainty."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import structlog
+
+from edge.replica_writer import ReplicaWriter
+from policy.documents import read_service
+from policy.errors import PolicyError
+from sql import following
+from sql.following import Position, Report
+from sql.secrets import SecretBox, SecretsError, router_secret_place, service_password_place
+
+log = structlog.get_logger("edge.follower")
+
+# How often a quiet follower looks by itself: it bounds the harm of a lost notification, and dates its report.
+HEARTBEAT_S = 1.0
+RETRY_S = 0.5
+
+
+class Follower:
+    """One node's follower. `run` ends only when `stop` says so; without the database it waits and tries again."""
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], psycopg.Connection[Any]],
+        folder: Path,
+        box: SecretBox,
+        node: str,
+        address: str,
+        spool_waiting: Callable[[], int],
+    ) -> None:
+        """`connect` opens an autocommit connection as the edge role; `address` is where this node's CoA leaves."""
+        self._connect = connect
+        self._folder = folder
+        self._box = box
+        self._node = node
+        self._address = address
+        self._spool_waiting = spool_waiting
+        self._writer: ReplicaWriter | None = None
+        self._count = 0
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Follow until `stopping`."""
+        down = False
+        while not stopping():
+            try:
+                with self._connect() as connection:
+                    connection.execute(f"LISTEN {following.CHANNEL}")
+                    if down:
+                        log.info("the database is back")
+                    down = False
+                    self._follow(connection, stopping)
+            except psycopg.OperationalError as error:
+                if not down:
+                    log.warning("no database; logins go on from the replica", error=str(error).splitlines()[:1])
+                down = True
+                time.sleep(RETRY_S)
+        if self._writer is not None:
+            self._writer.close()
+
+    def _follow(self, connection: psycopg.Connection[Any], stopping: Callable[[], bool]) -> None:
+        while not stopping():
+            began = time.monotonic()
+            position = self._catch_up(connection)
+            self._report(connection, position, time.monotonic() - began)
+            for _ in connection.notifies(timeout=HEARTBEAT_S, stop_after=1):
+                break
+
+    def _catch_up(self, connection: psycopg.Connection[Any]) -> Position:
+        position = following.begin(connection)
+        try:
+            if self._writer is None:
+                self._writer = self._first_writer(position)
+            if self._writer is None or not _continues(self._writer, position):
+                self._rebuild(connection, position)
+            else:
+                self._apply(connection, position, self._writer)
+        finally:
+            connection.execute("ROLLBACK")
+        return position
+
+    def _first_writer(self, position: Position) -> ReplicaWriter | None:
+        writer = ReplicaWriter.begin_copy(self._folder)
+        if writer is None:
+            return None
+        if not _continues(writer, position):
+            writer.close()
+            return None
+        writer.publish()
+        self._count = writer.service_count()
+        log.info("replica taken over", generation=writer.generation, services=self._count)
+        return writer
+
+    def _rebuild(self, connection: psycopg.Connection[Any], position: Position) -> None:
+        began = time.monotonic()
+        if self._writer is not None:
+            log.warning("the database is another one or went back in time; building the replica anew")
+        writer = ReplicaWriter.begin_empty(self._folder)
+        try:
+            with writer:
+                self._put_all(connection, writer, None)
+                _set_position(writer, position)
+            writer.publish()
+        except BaseException:
+            writer.close()
+            raise
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = writer
+        self._count = writer.service_count()
+        log.info(
+            "replica built",
+            generation=writer.generation,
+            services=self._count,
+            seconds=round(time.monotonic() - began, 2),
+        )
+
+    def _apply(self, connection: psycopg.Connection[Any], position: Position, writer: ReplicaWriter) -> None:
+        with writer:
+            if self._put_all(connection, writer, writer.meta("snapshot")):
+                self._count = writer.service_count()
+            _set_position(writer, position)
+
+    def _put_all(self, connection: psycopg.Connection[Any], writer: ReplicaWriter, seen: str | None) -> bool:
+        for operator_id, refusals in following.operators(connection, seen):
+            writer.put_operator(operator_id, following.json_text(refusals))
+        for plan_version_id, name, facts in following.plans(connection, seen):
+            writer.put_plan(plan_version_id, name, following.json_text(facts))
+        for router_id, operator_id, address, name, sealed, required, removed in following.routers(connection, seen):
+            secret = "" if removed else self._open(sealed, router_secret_place(operator_id, name), "router", router_id)
+            if secret is None:
+                continue
+            row = (address, router_id, operator_id, name, secret, int(required))
+            writer.put_router(row, removed=removed)
+        touched = False
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            nonlocal touched
+            for row in following.services(connection, seen):
+                touched = True
+                if (ready := self._service_row(row)) is not None:
+                    yield ready
+
+        writer.put_services(rows(), first_build=seen is None)
+        return touched
+
+    def _service_row(self, row: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        service_id, operator_id, username, sealed, document, bind_mac, mac, bind_router, router_id, bind_port, port = (
+            row
+        )
+        try:
+            facts = read_service(document)
+        except PolicyError as error:
+            log.error("a service's authorised facts cannot be read", service=service_id, error=str(error))
+            return None
+        password = None
+        if sealed is not None:
+            password = self._open(sealed, service_password_place(operator_id, username), "service", service_id)
+            if password is None:
+                return None
+        return (
+            operator_id,
+            username,
+            service_id,
+            password,
+            facts.method.value,
+            facts.standing.value,
+            facts.plan_version_id,
+            facts.prepaid_until.timestamp() if facts.prepaid_until is not None else None,
+            facts.address,
+            facts.ipv6_prefix,
+            facts.delegated_ipv6_prefix,
+            following.json_text(list(facts.routes)) if facts.routes else "",
+            int(bind_mac),
+            mac,
+            int(bind_router),
+            router_id,
+            int(bind_port),
+            port,
+        )
+
+    def _open(self, sealed: bytes, place: str, kind: str, row_id: int) -> str | None:
+        try:
+            return self._box.open(sealed, place)
+        except SecretsError as error:
+            # One damaged row must not keep all others from being followed.
+            log.error("a secret cannot be opened", kind=kind, id=row_id, error=str(error))
+            return None
+
+    def _report(self, connection: psycopg.Connection[Any], position: Position, took_s: float) -> None:
+        assert self._writer is not None  # noqa: S101 - catching up made one
+        skew_s = (datetime.now(UTC) - position.now).total_seconds() - took_s
+        said = Report(
+            name=self._node,
+            address=self._address,
+            generation=self._writer.generation,
+            snapshot=position.snapshot,
+            services=self._count,
+            lag_s=round(took_s, 4),
+            clock_skew_s=round(skew_s, 4),
+            spool_waiting=self._spool_waiting(),
+        )
+        following.report(connection, said)
+
+
+def _continues(writer: ReplicaWriter, position: Position) -> bool:
+    """Whether the replica is of this database, this timeline, and not ahead of it (a restored backup)."""
+    snapshot = writer.meta("snapshot")
+    return (
+        snapshot is not None
+        and writer.meta("system_id") == position.system_id
+        and writer.meta("timeline") == str(position.timeline)
+        and int(snapshot.split(":")[1]) <= position.next_transaction
+    )
+
+
+def _set_position(writer: ReplicaWriter, position: Position) -> None:
+    writer.set_meta("system_id", position.system_id)
+    writer.set_meta("timeline", str(position.timeline))
+    writer.set_meta("snapshot", position.snapshot)
+    writer.set_meta("newest_time", repr(position.now.timestamp()))

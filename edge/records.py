@@ -1,0 +1,147 @@
+"""What a spool record means: an accounting report, or a login that was refused or taught a binding."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime, timedelta
+
+from edge.detail_file import Record
+from policy.mac import canonical_mac
+from policy.stamp import SessionClass, read_class
+from sql.reports import Kind, LoginNote, Note, Report
+
+GIGAWORD = 2**32
+COUNTER_MAXIMUM = 2**63 - 1
+# A router's clock and its delays are not to be trusted far: what claims to be older than this is taken as just now.
+DELAY_MAXIMUM_S = 30 * 86400
+SESSION_MAXIMUM_S = 10 * 365 * 86400
+NAME_MAXIMUM_BYTES = 253
+
+
+class UnfitRecord(Exception):  # noqa: N818 - reads as what happened
+    """A record that cannot mean anything; it is set aside with this reason."""
+
+
+def read_report(record: Record) -> Report:
+    """An accounting record. Raises UnfitRecord."""
+    try:
+        kind = Kind(record.first("Acct-Status-Type"))
+    except ValueError as error:
+        raise UnfitRecord(f"Acct-Status-Type is {record.first('Acct-Status-Type')!r}") from error
+    at = _moment(record)
+    session_time_s = min(_number(record, "Acct-Session-Time"), SESSION_MAXIMUM_S)
+    acct_session_id = record.first("Acct-Session-Id")
+    if kind not in (Kind.ON, Kind.OFF) and not acct_session_id:
+        raise UnfitRecord("there is no Acct-Session-Id")
+    return Report(
+        kind=kind,
+        source=_source(record),
+        note=read_note(record.first("Tmp-String-0")),
+        session_class=_class(record),
+        username=_name(record.first("User-Name")),
+        acct_session_id=_name(acct_session_id),
+        method=_method(record),
+        mac=canonical_mac(record.first("Calling-Station-Id")),
+        port=_name(record.first("NAS-Port-Id")),
+        framed_address=_address(record.first("Framed-IP-Address")),
+        at=at,
+        started_at=at - timedelta(seconds=session_time_s),
+        session_time_s=session_time_s,
+        upload_bytes=_octets(record, "Acct-Input"),
+        download_bytes=_octets(record, "Acct-Output"),
+        terminate_cause=_name(record.first("Acct-Terminate-Cause")),
+    )
+
+
+def read_login_note(record: Record) -> LoginNote:
+    """A record of the logins spool. Raises UnfitRecord."""
+    note = read_note(record.first("Tmp-String-0"))
+    if not note.router_id or not note.reason:
+        raise UnfitRecord("the module left no note on this login")
+    return LoginNote(
+        source=_source(record),
+        note=note,
+        username=_name(record.first("User-Name")),
+        mac=canonical_mac(record.first("Calling-Station-Id")),
+        port=_name(record.first("NAS-Port-Id")),
+        at=_moment(record),
+    )
+
+
+def read_note(text: str) -> Note:
+    """The module's note, `name=value` separated by blanks; names that are not known are passed over."""
+    values = dict(part.split("=", 1) for part in text.split() if "=" in part)
+    return Note(
+        operator_id=_digits(values.get("operator", "")),
+        router_id=_digits(values.get("router", "")),
+        service_id=_digits(values.get("service", "")),
+        stamp=values.get("stamp", ""),
+        reason=values.get("reason", ""),
+        learn=tuple(values["learn"].split(",")) if "learn" in values else (),
+    )
+
+
+def _moment(record: Record) -> datetime:
+    """When it happened: FreeRADIUS's own clock at arrival, less the delay that the router admits."""
+    arrived = _number(record, "Timestamp")
+    if not arrived:
+        raise UnfitRecord("there is no Timestamp")
+    delay_s = _number(record, "Acct-Delay-Time")
+    if delay_s > DELAY_MAXIMUM_S:
+        delay_s = 0
+    try:
+        return datetime.fromtimestamp(arrived, UTC) - timedelta(seconds=delay_s)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UnfitRecord(f"Timestamp {arrived} is no time") from error
+
+
+def _octets(record: Record, prefix: str) -> int:
+    total = _number(record, f"{prefix}-Octets") + _number(record, f"{prefix}-Gigawords") * GIGAWORD
+    if total > COUNTER_MAXIMUM:
+        raise UnfitRecord(f"{prefix} counts more bytes than there can be")
+    return total
+
+
+def _number(record: Record, name: str) -> int:
+    text = record.first(name)
+    return _digits(text) if text else 0
+
+
+def _digits(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def _name(text: str) -> str:
+    """Text that PostgreSQL can hold: no zero bytes, and within one attribute's length."""
+    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return clean.encode()[:NAME_MAXIMUM_BYTES].decode("utf-8", "ignore")
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+def _source(record: Record) -> str:
+    return record.first("Packet-Src-IP-Address") or record.first("Packet-Src-IPv6-Address")
+
+
+def _method(record: Record) -> str | None:
+    if record.first("Framed-Protocol") == "PPP":
+        return "pppoe"
+    return "hotspot" if record.first("Service-Type") == "Login-User" else None
+
+
+def _class(record: Record) -> SessionClass | None:
+    """Our own Class among those of a record; octets are printed as hexadecimal."""
+    for name, value in record.attributes:
+        if name == "Class" and value.startswith("0x"):
+            try:
+                text = bytes.fromhex(value[2:]).decode("ascii")
+            except (ValueError, UnicodeDecodeError):
+                continue
+            if (found := read_class(text)) is not None:
+                return found
+    return None

@@ -1,0 +1,1 @@
+"""The command line, settings, and the wiring of each process. Nobody imports this package but its own parts."""

@@ -1,0 +1,75 @@
+"""Settings, from the environment (ISPAGENTS_...) or a file `ispagents.env` in the state folder."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ispagents.errors import Problem
+
+DATABASE = "ispagents"
+SETTINGS_FILE = "ispagents.env"
+
+
+def _address(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """What may be set. Port 0 takes any free one. Without database URLs an embedded server runs in the state folder.
+
+    `node_address` is where this node's CoA leaves: routers accept it only from a RADIUS server that they know.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ISPAGENTS_", extra="forbid")
+
+    radius_address: Address = "127.0.0.1"
+    radius_auth_port: Port = 1812
+    radius_acct_port: Port = 1813
+    web_address: Address = "127.0.0.1"
+    web_port: Port = 8080
+    node_name: Annotated[str, Field(min_length=1, max_length=253)] = Field(default_factory=socket.gethostname)
+    node_address: Address = "127.0.0.1"
+    database_owner_url: SecretStr | None = None
+    database_web_url: SecretStr | None = None
+    database_worker_url: SecretStr | None = None
+    database_edge_url: SecretStr | None = None
+
+    @property
+    def has_database(self) -> bool:
+        """Whether a database was configured; else the embedded one is used."""
+        return self.database_owner_url is not None
+
+
+def load(state: Path, **overrides: object) -> Settings:
+    """The settings for a state folder. Raises Problem with the name of the setting that is wrong."""
+    file = state / SETTINGS_FILE
+    try:
+        settings = Settings(_env_file=file if file.is_file() else None, **overrides)  # type: ignore[call-arg] # pydantic-settings' own argument
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "ISPAGENTS_" + "_".join(str(part) for part in first["loc"]).upper().removeprefix("ISPAGENTS_")
+        raise Problem(
+            f"The setting {name} is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}; "
+            f"correct it in the environment or in {file}."
+        ) from error
+    urls = (
+        settings.database_owner_url,
+        settings.database_web_url,
+        settings.database_worker_url,
+        settings.database_edge_url,
+    )
+    if any(urls) and not all(urls):
+        raise Problem(
+            "A configured database needs ISPAGENTS_DATABASE_OWNER_URL, _WEB_URL, _WORKER_URL and _EDGE_URL, all four."
+        )
+    return settings

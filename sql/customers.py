@@ -1,0 +1,332 @@
+"""Operators, plans, subscribers, services and holds: storing what people say, and finding it again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from policy.changes.intent import ChangeKind
+from policy.documents import address, ipv6_prefix, plan_document, read_operator, read_plan
+from policy.errors import PolicyError
+from policy.facts import Method
+from policy.mac import canonical_mac
+from policy.windows import zone
+from sql import audit
+from sql.errors import NotFound, Refused
+from sql.jobs import defer_review
+from sql.models import Hold, Operator, Plan, PlanVersion, Router, Service, Subscriber
+from sql.secrets import SecretBox, service_password_place
+
+NAME_MAXIMUM_BYTES = 253
+CURRENCIES = "three capital letters such as EUR"
+
+
+def add_operator(session: Session, *, name: str, currency: str, actor: str, **options: Any) -> Operator:
+    """A new operator. `options` are columns such as time_zone, grace_days. The session acts for nobody before."""
+    operator_id = session.execute(text("SELECT nextval(pg_get_serial_sequence('operators', 'id'))")).scalar_one()
+    session.execute(text("SELECT set_config('app.operator', :id, true)"), {"id": str(operator_id)})
+    if not (len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.isupper()):
+        raise Refused(f"The currency {currency!r} is not an ISO 4217 code; write {CURRENCIES}.")
+    operator = Operator(id=operator_id, name=_name("operator", name), currency=currency, **options)
+    _check_operator(operator)
+    session.add(operator)
+    session.flush()
+    audit.record(session, operator_id, actor, "operator:account:add", name=name)
+    return operator
+
+
+def set_operator(session: Session, operator_id: int, *, actor: str, **options: Any) -> Operator:
+    """Change an operator's choices."""
+    operator = session.get_one(Operator, operator_id)
+    for key, value in options.items():
+        setattr(operator, key, value)
+    _check_operator(operator)
+    session.flush()
+    said: dict[str, Any] = {key: str(value) for key, value in options.items()}
+    audit.record(session, operator_id, actor, "operator:settings:change", **said)
+    return operator
+
+
+def add_plan(
+    session: Session, operator_id: int, *, name: str, facts: dict[str, Any], price_minor: int, actor: str
+) -> Plan:
+    """A new plan with its first version. `facts` is a document of `policy.documents.read_plan`."""
+    document = _plan_document(facts, name)
+    plan = Plan(operator_id=operator_id, name=_name("plan", name), price_minor=price_minor)
+    session.add(plan)
+    session.flush()
+    _add_version(session, plan, document, 1)
+    audit.record(session, operator_id, actor, "plan:version:add", plan=name, number=1)
+    return plan
+
+
+def change_plan(session: Session, operator_id: int, *, name: str, facts: dict[str, Any], actor: str) -> Plan:
+    """A new version of a plan: the given facts replace those of the same names. Every service of it is reviewed."""
+    plan = plan_by_name(session, operator_id, name)
+    current = session.get_one(PlanVersion, plan.current_version_id)
+    document = _plan_document({**current.facts, **facts}, name)
+    if document == current.facts:
+        return plan
+    _add_version(session, plan, document, current.number + 1)
+    audit.record(session, operator_id, actor, "plan:version:add", plan=name, number=current.number + 1)
+    defer_review(session, operator_id)
+    return plan
+
+
+def plan_by_name(session: Session, operator_id: int, name: str) -> Plan:
+    """The plan of this name. Raises NotFound."""
+    plan = session.scalar(select(Plan).where(Plan.operator_id == operator_id, Plan.name == name))
+    if plan is None:
+        raise NotFound(f"There is no plan {name!r}; `ispagents plan list` shows those there are.")
+    return plan
+
+
+def add_subscriber(
+    session: Session, operator_id: int, *, reference: str, name: str, actor: str, **contact: str
+) -> Subscriber:
+    """A new subscriber; `reference` is the customer number."""
+    subscriber = Subscriber(
+        operator_id=operator_id,
+        reference=_name("customer number", reference),
+        name=_text("name", name, 1024),
+        **{key: _text(key, value, 320) for key, value in contact.items()},
+    )
+    session.add(subscriber)
+    session.flush()
+    audit.record(session, operator_id, actor, "subscriber:account:add", subscriber_id=subscriber.id, name=name)
+    return subscriber
+
+
+def subscriber_by_reference(session: Session, operator_id: int, reference: str) -> Subscriber:
+    """The subscriber of this customer number. Raises NotFound."""
+    found = session.scalar(
+        select(Subscriber).where(Subscriber.operator_id == operator_id, Subscriber.reference == reference)
+    )
+    if found is None:
+        raise NotFound(
+            f"There is no subscriber with the number {reference!r}; `ispagents subscriber list` shows those there are."
+        )
+    return found
+
+
+def add_service(
+    session: Session,
+    operator_id: int,
+    *,
+    subscriber: Subscriber,
+    plan: Plan,
+    username: str,
+    password: str | None,
+    method: str,
+    box: SecretBox,
+    actor: str,
+    **options: Any,
+) -> Service:
+    """A new service; the worker authorises and replicates it. Without a password it logs in by its MAC alone."""
+    if method not in set(Method):
+        raise Refused(f"The method {method!r} is not known; use one of {', '.join(Method)}.")
+    name = _name("user name", username)
+    if password is None and method in (Method.PPPOE, Method.STATIC):
+        raise Refused(f"A {method} service needs a password; only hotspot and dhcp services log in by their MAC.")
+    if password is None and not canonical_mac(name):
+        raise Refused("A service without a password logs in by its MAC, so its user name must be one.")
+    service = Service(
+        operator_id=operator_id,
+        subscriber_id=subscriber.id,
+        plan_id=plan.id,
+        method=method,
+        username=name,
+        password=_sealed(box, operator_id, name, password),
+        **_service_options(options),
+    )
+    session.add(service)
+    session.flush()
+    audit.record(
+        session,
+        operator_id,
+        actor,
+        "service:line:add",
+        service_id=service.id,
+        subscriber_id=subscriber.id,
+        username=name,
+        plan=plan.name,
+    )
+    defer_review(session, operator_id)
+    return service
+
+
+def change_service(session: Session, service: Service, *, actor: str, **options: Any) -> Service:
+    """Change what is wanted of a service: plan_id, address, prefixes, routes, prepaid_until, bindings."""
+    if service.closed_at is not None:
+        raise Refused(f"The service {service.username!r} is closed; add a new one instead.")
+    plan_name = options.pop("plan_name", None)
+    if plan_name is not None:
+        options["plan_id"] = plan_by_name(session, service.operator_id, plan_name).id
+    for key, value in _service_options(options).items():
+        setattr(service, key, value)
+    session.flush()
+    said: dict[str, Any] = {key: str(value) for key, value in options.items()}
+    audit.record(session, service.operator_id, actor, "service:wish:change", service_id=service.id, **said)
+    defer_review(session, service.operator_id)
+    return service
+
+
+def set_password(session: Session, service: Service, password: str, *, box: SecretBox, actor: str) -> None:
+    """A new password; the next login needs it."""
+    service.password = _sealed(box, service.operator_id, service.username, password)
+    session.flush()
+    audit.record(session, service.operator_id, actor, "service:password:change", service_id=service.id)
+
+
+def close_service(session: Session, service: Service, *, actor: str) -> None:
+    """Close a service for good; the change goes through approval like any other."""
+    if service.closed_at is None:
+        service.closed_at = datetime.now(UTC)
+        service.standing = "closed"
+        session.flush()
+        audit.record(session, service.operator_id, actor, "service:line:close", service_id=service.id)
+        defer_review(session, service.operator_id)
+
+
+def unbind(session: Session, service: Service, *, actor: str) -> dict[str, Any]:
+    """Release what was learnt at the first login; the next one is learnt anew. Returns what was released."""
+    released: dict[str, Any] = {"mac": service.mac, "port": service.port, "router_id": str(service.router_id or "")}
+    service.mac, service.port, service.router_id = "", "", None
+    session.flush()
+    audit.record(session, service.operator_id, actor, "service:binding:release", service_id=service.id, **released)
+    return released
+
+
+def service_by_username(session: Session, operator_id: int, username: str) -> Service:
+    """The service of this user name. Raises NotFound."""
+    found = session.scalar(select(Service).where(Service.operator_id == operator_id, Service.username == username))
+    if found is None:
+        raise NotFound(
+            f"There is no service with the user name {username!r}; `ispagents service list` shows those there are."
+        )
+    return found
+
+
+def add_hold(session: Session, service: Service, *, until: datetime, reason: str, actor: str) -> Hold:
+    """Do not suspend the service before `until`."""
+    if until <= datetime.now(UTC):
+        raise Refused("A hold must end in the future.")
+    hold = Hold(
+        operator_id=service.operator_id,
+        service_id=service.id,
+        until=until,
+        reason=_name("reason", reason),
+        granted_by=actor,
+    )
+    session.add(hold)
+    session.flush()
+    audit.record(
+        session,
+        service.operator_id,
+        actor,
+        "service:hold:grant",
+        service_id=service.id,
+        until=until.isoformat(),
+        reason=reason,
+    )
+    defer_review(session, service.operator_id)
+    return hold
+
+
+def end_hold(session: Session, operator_id: int, hold_id: int, *, actor: str) -> Hold:
+    """End a hold now."""
+    hold = session.scalar(select(Hold).where(Hold.operator_id == operator_id, Hold.id == hold_id))
+    if hold is None:
+        raise NotFound(f"There is no hold {hold_id}; `ispagents hold list` shows those there are.")
+    if hold.ended_at is None:
+        hold.ended_at = func.now()
+        session.flush()
+        audit.record(session, operator_id, actor, "service:hold:end", service_id=hold.service_id, hold=hold.id)
+        defer_review(session, operator_id)
+    return hold
+
+
+def _check_operator(operator: Operator) -> None:
+    try:
+        if operator.time_zone is not None:
+            zone(operator.time_zone)
+        read_operator({"refusals": operator.refusals or {}}, operator.id)
+        for kind in operator.automatic_changes or ():
+            ChangeKind(kind)
+    except (PolicyError, ValueError) as error:
+        raise Refused(f"This cannot be an operator's setting: {error}.") from error
+    for days in (operator.grace_days, operator.overdue_days):
+        if days is not None and not 0 <= days <= 365:
+            raise Refused("Grace and overdue days lie between 0 and 365.")
+
+
+def _add_version(session: Session, plan: Plan, document: dict[str, Any], number: int) -> None:
+    version = PlanVersion(operator_id=plan.operator_id, plan_id=plan.id, number=number, name=plan.name, facts=document)
+    session.add(version)
+    session.flush()
+    plan.current_version_id = version.id
+    session.flush()
+
+
+def _plan_document(facts: dict[str, Any], name: str) -> dict[str, Any]:
+    try:
+        return plan_document(read_plan(facts, 0, name))
+    except PolicyError as error:
+        raise Refused(f"The plan {name!r} cannot be stored: {error}.") from error
+
+
+def _service_options(options: dict[str, Any]) -> dict[str, Any]:
+    values = dict(options)
+    try:
+        if "address" in values:
+            values["address"] = address(values["address"] or "") or None
+        for name in ("ipv6_prefix", "delegated_ipv6_prefix"):
+            if name in values:
+                values[name] = ipv6_prefix(values[name] or "") or None
+    except PolicyError as error:
+        raise Refused(f"The service cannot be stored: {error}.") from error
+    if values.get("mac"):
+        values["mac"] = canonical_mac(values["mac"])
+        if not values["mac"]:
+            raise Refused(f"{options['mac']!r} is not a MAC address such as 00:11:22:AA:BB:CC.")
+    return values
+
+
+def _sealed(box: SecretBox, operator_id: int, username: str, password: str | None) -> bytes | None:
+    if password is None:
+        return None
+    if not 1 <= len(password.encode("utf-8", "surrogatepass")) <= 128 or "\0" in password:
+        # RFC 2865 section 5.2: User-Password holds at most 128 bytes.
+        raise Refused("A password has 1 to 128 bytes and no zero byte.")
+    return box.seal(password, service_password_place(operator_id, username))
+
+
+def _name(what: str, value: str) -> str:
+    if not value.strip():
+        raise Refused(f"The {what} must not be empty.")
+    return _text(what, value, NAME_MAXIMUM_BYTES)
+
+
+def _text(what: str, value: str, maximum_bytes: int) -> str:
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise Refused(f"The {what} is not valid UTF-8; type it on a UTF-8 terminal.") from error
+    if size > maximum_bytes:
+        raise Refused(f"The {what} is {size} bytes long; {maximum_bytes} are the most that it may be.")
+    if "\0" in value:
+        raise Refused(f"The {what} must not hold a zero byte.")
+    return value
+
+
+def router_by_name(session: Session, operator_id: int, name: str) -> Router:
+    """The router of this name. Raises NotFound."""
+    found = session.scalar(
+        select(Router).where(Router.operator_id == operator_id, Router.name == name, Router.removed_at.is_(None))
+    )
+    if found is None:
+        raise NotFound(f"There is no router {name!r}; `ispagents router list` shows those there are.")
+    return found

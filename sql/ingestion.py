@@ -1,0 +1,362 @@
+"""Accounting into sessions and usage. Counters are maxima and rows go by their keys, so replay changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+
+from sql.jobs import defer_enforce
+from sql.reports import Kind, Report
+
+# Without our Class the start is computed from the session time, which routers round and delay.
+START_TOLERANCE = timedelta(minutes=10)
+
+
+@dataclass(slots=True)
+class _Merged:
+    """All reports of one session in a batch, as one."""
+
+    operator_id: int
+    router_id: int
+    key: str
+    latest: Report
+    service_id: int | None
+    framed_address: str | None
+    started_at: datetime
+    last_seen_at: datetime
+    stopped_at: datetime | None
+    has_start: bool
+    session_time_s: int
+    upload_bytes: int
+    download_bytes: int
+
+    def add(self, report: Report) -> None:
+        if report.at >= self.latest.at:
+            self.latest = report
+        self.framed_address = report.framed_address or self.framed_address
+        self.started_at = min(self.started_at, report.started_at)
+        self.last_seen_at = max(self.last_seen_at, report.at)
+        if report.kind == Kind.STOP:
+            self.stopped_at = report.at
+        self.has_start = self.has_start or report.kind == Kind.START
+        self.session_time_s = max(self.session_time_s, report.session_time_s)
+        self.upload_bytes = max(self.upload_bytes, report.upload_bytes)
+        self.download_bytes = max(self.download_bytes, report.download_bytes)
+
+
+def store_reports(connection: Connection[Any], reports: list[Report]) -> None:
+    """Store accounting records, in the caller's transaction.
+
+    Sessions whose applied access is not the authorised one are handed to the worker in the same transaction.
+    Raises psycopg.DataError for a record of no known router.
+    """
+    if not reports:
+        return
+    routers = _Routers(connection, reports)
+    services = _Services(connection, reports)
+    merged: dict[tuple[int, str], _Merged] = {}
+    for report in reports:
+        operator_id, router_id = routers.of(report)
+        if report.kind in (Kind.ON, Kind.OFF):
+            _close_router(connection, router_id, report.at)
+            continue
+        service_id = services.of(operator_id, report)
+        key = _key(connection, router_id, report)
+        known = merged.get((router_id, key))
+        if known is None:
+            merged[router_id, key] = _first(report, operator_id, router_id, key, service_id)
+        else:
+            known.add(report)
+    if merged:
+        _store(connection, list(merged.values()))
+
+
+def taken_bytes(connection: Connection[Any], node: str, file: str) -> int:
+    """How far a spool file was taken in."""
+    row = connection.execute(
+        "SELECT taken_bytes FROM spool_files WHERE node = %s AND file = %s", (node, file)
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def mark_taken(connection: Connection[Any], node: str, file: str, at_bytes: int) -> None:
+    """Remember how far a spool file was taken in, in the transaction that did it."""
+    connection.execute(
+        "INSERT INTO spool_files (node, file, taken_bytes) VALUES (%s, %s, %s) "
+        "ON CONFLICT (node, file) DO UPDATE SET taken_bytes = excluded.taken_bytes, updated_at = now()",
+        (node, file, at_bytes),
+    )
+
+
+def forget_file(connection: Connection[Any], node: str, file: str) -> None:
+    """Drop the marker of a file that is gone."""
+    connection.execute("DELETE FROM spool_files WHERE node = %s AND file = %s", (node, file))
+
+
+def set_aside(connection: Connection[Any], *, node: str, file: str, at_bytes: int, reason: str, text: str) -> None:
+    """Keep a record that could not be taken in, with the reason."""
+    connection.execute(
+        "INSERT INTO spool_rejects (node, file, at_bytes, reason, record) VALUES (%s, %s, %s, %s, %s) "
+        "ON CONFLICT (node, file, at_bytes) DO NOTHING",
+        (node, file, at_bytes, reason, text),
+    )
+
+
+class _Routers:
+    """The routers that a batch speaks of, by the module's note or by the packet's source."""
+
+    def __init__(self, connection: Connection[Any], reports: Iterable[Report]) -> None:
+        ids = list({report.note.router_id for report in reports})
+        sources = list({report.source for report in reports if report.source})
+        rows = connection.execute(
+            "SELECT id, operator_id, host(address), removed_at IS NULL FROM routers "
+            "WHERE id = ANY(%s) OR (removed_at IS NULL AND address = ANY(%s::inet[]))",
+            (ids, sources),
+        ).fetchall()
+        self._by_id = {row[0]: row[1] for row in rows}
+        self._by_source = {row[2]: row[0] for row in rows if row[3]}
+
+    def of(self, report: Report) -> tuple[int, int]:
+        """Operator and router of a report."""
+        router_id = report.note.router_id
+        if router_id not in self._by_id:
+            router_id = self._by_source.get(report.source, 0)
+        if not router_id:
+            raise psycopg.DataError(f"the source {report.source or 'without address'} is no router that we know")
+        return self._by_id[router_id], router_id
+
+
+class _Services:
+    """The services that a batch speaks of. One that Class names must belong to the router's operator."""
+
+    def __init__(self, connection: Connection[Any], reports: Iterable[Report]) -> None:
+        ids = {report.note.service_id for report in reports}
+        ids |= {report.session_class.service_id for report in reports if report.session_class}
+        names = {report.username for report in reports}
+        rows = connection.execute(
+            "SELECT id, operator_id, username FROM services WHERE id = ANY(%s) OR username = ANY(%s)",
+            (list(ids), list(names)),
+        ).fetchall()
+        self._ids = {(row[1], row[0]) for row in rows}
+        self._names = {(row[1], row[2]): row[0] for row in rows}
+
+    def of(self, operator_id: int, report: Report) -> int | None:
+        """The service of a report, or None for a session of nobody."""
+        for service_id in (report.session_class.service_id if report.session_class else 0, report.note.service_id):
+            if (operator_id, service_id) in self._ids:
+                return service_id
+        return self._names.get((operator_id, report.username))
+
+
+def _first(report: Report, operator_id: int, router_id: int, key: str, service_id: int | None) -> _Merged:
+    return _Merged(
+        operator_id,
+        router_id,
+        key,
+        report,
+        service_id,
+        report.framed_address,
+        report.started_at,
+        report.at,
+        report.at if report.kind == Kind.STOP else None,
+        report.kind == Kind.START,
+        report.session_time_s,
+        report.upload_bytes,
+        report.download_bytes,
+    )
+
+
+def _key(connection: Connection[Any], router_id: int, report: Report) -> str:
+    """Our login id with the router's session id; for a foreign session, the session id with name and start.
+
+    RouterOS repeats session ids after sixteen reboots, so the start belongs to the key.
+    """
+    if report.session_class is not None:
+        return f"{report.session_class.login_id}:{report.acct_session_id}"
+    row = connection.execute(
+        "SELECT session_key FROM sessions WHERE router_id = %s AND acct_session_id = %s AND username = %s "
+        "AND session_key LIKE '-:%%' AND started_at BETWEEN %s AND %s ORDER BY started_at DESC LIMIT 1",
+        (
+            router_id,
+            report.acct_session_id,
+            report.username,
+            report.started_at - START_TOLERANCE,
+            report.started_at + START_TOLERANCE,
+        ),
+    ).fetchone()
+    if row is not None:
+        return str(row[0])
+    return f"-:{report.acct_session_id}:{report.username}:{int(report.started_at.timestamp()) // 600}"
+
+
+_INSERT = """
+INSERT INTO sessions (operator_id, router_id, service_id, session_key, username, acct_session_id, method, mac, port,
+    framed_address, class_stamp, applied_stamp, started_at, last_seen_at)
+SELECT operator_id, router_id, service_id, session_key, username, acct_session_id, method, mac, port,
+    framed_address, class_stamp, class_stamp, started_at, started_at
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+    %s::text[], %s::inet[], %s::text[], %s::timestamptz[])
+    AS row (operator_id, router_id, service_id, session_key, username, acct_session_id, method, mac, port,
+        framed_address, class_stamp, started_at)
+ON CONFLICT (router_id, session_key) DO NOTHING
+"""
+_LOCK = """
+SELECT session.id, session.router_id, session.session_key, session.upload_bytes, session.download_bytes
+FROM sessions AS session
+JOIN unnest(%s::bigint[], %s::text[]) AS row (router_id, session_key) USING (router_id, session_key)
+ORDER BY session.id FOR UPDATE OF session
+"""
+_UPDATE = """
+UPDATE sessions AS session SET
+    service_id = coalesce(session.service_id, row.service_id),
+    framed_address = coalesce(row.framed_address, session.framed_address),
+    started_at = least(session.started_at, row.started_at),
+    last_seen_at = greatest(session.last_seen_at, row.last_seen_at),
+    session_time_s = greatest(session.session_time_s, row.session_time_s),
+    upload_bytes = greatest(session.upload_bytes, row.upload_bytes),
+    download_bytes = greatest(session.download_bytes, row.download_bytes),
+    terminate_cause = CASE WHEN row.stopped_at IS NULL THEN session.terminate_cause ELSE row.terminate_cause END,
+    -- A Stop is the router's own word and outweighs what was inferred; a session that speaks again was not gone.
+    ended_at = CASE WHEN row.stopped_at IS NOT NULL THEN row.stopped_at
+                    WHEN session.ended_by = 'missed_interims' THEN NULL ELSE session.ended_at END,
+    ended_by = CASE WHEN row.stopped_at IS NOT NULL THEN 'stop'
+                    WHEN session.ended_by = 'missed_interims' THEN NULL ELSE session.ended_by END
+FROM unnest(%s::bigint[], %s::bigint[], %s::inet[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[],
+    %s::bigint[], %s::text[], %s::timestamptz[])
+    AS row (id, service_id, framed_address, started_at, last_seen_at, session_time_s, upload_bytes, download_bytes,
+        terminate_cause, stopped_at)
+WHERE session.id = row.id
+"""
+_USAGE = """
+INSERT INTO usage_hours AS usage (operator_id, service_id, hour, upload_bytes, download_bytes)
+SELECT operator_id, service_id, date_trunc('hour', at, 'UTC'), sum(upload_bytes), sum(download_bytes)
+FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[], %s::bigint[])
+    AS row (operator_id, service_id, at, upload_bytes, download_bytes)
+GROUP BY 1, 2, 3 ORDER BY 2, 3
+ON CONFLICT (service_id, hour) DO UPDATE SET upload_bytes = usage.upload_bytes + excluded.upload_bytes,
+    download_bytes = usage.download_bytes + excluded.download_bytes
+"""
+# A start means that the Stop of an older session of the same device was lost.
+_CLOSE_OLDER = """
+UPDATE sessions AS older SET ended_at = row.started_at, ended_by = 'new_start'
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[])
+    AS row (id, router_id, service_id, mac, started_at)
+WHERE older.service_id = row.service_id AND older.router_id = row.router_id AND older.mac = row.mac
+    AND older.ended_at IS NULL AND older.id <> row.id AND older.started_at < row.started_at
+RETURNING older.id
+"""
+_VERIFY = """
+UPDATE steps SET state = 'verified', proof = 'ended', ended_at = clock_timestamp(),
+    explanation = 'The session has ended, so nothing of the earlier access is left.'
+WHERE session_id = ANY(%s) AND state IN ('waiting', 'started', 'retrying', 'acknowledged', 'refused', 'stuck')
+"""
+_DRIFTED = """
+SELECT DISTINCT session.operator_id, session.service_id
+FROM unnest(%s::bigint[], %s::text[]) AS row (id, stamp)
+JOIN sessions AS session USING (id) JOIN services AS service ON service.id = session.service_id
+WHERE session.ended_at IS NULL AND service.authorised_stamp IS NOT NULL
+    AND session.applied_stamp IS DISTINCT FROM coalesce(nullif(row.stamp, ''), service.authorised_stamp)
+ORDER BY 1, 2
+"""
+
+
+def _store(connection: Connection[Any], merged: list[_Merged]) -> None:
+    merged.sort(key=lambda one: (one.router_id, one.key))
+    connection.execute(_INSERT, _insert_columns(merged))
+    locked = connection.execute(_LOCK, ([one.router_id for one in merged], [one.key for one in merged])).fetchall()
+    known = {(row[1], row[2]): row for row in locked}
+    ids = [known[one.router_id, one.key][0] for one in merged]
+    connection.execute(_UPDATE, _update_columns(ids, merged))
+    _count_usage(connection, [(one, known[one.router_id, one.key]) for one in merged])
+    ended = [session_id for session_id, one in zip(ids, merged, strict=True) if one.stopped_at]
+    ended += _close_older(connection, ids, merged)
+    if ended:
+        connection.execute(_VERIFY, (ended,))
+    live = [(session_id, one.latest.note.stamp) for session_id, one in zip(ids, merged, strict=True)]
+    drifted = connection.execute(_DRIFTED, ([row[0] for row in live], [row[1] for row in live])).fetchall()
+    for operator_id in sorted({row[0] for row in drifted}):
+        defer_enforce(connection, operator_id, [row[1] for row in drifted if row[0] == operator_id])
+
+
+def _insert_columns(merged: list[_Merged]) -> tuple[list[Any], ...]:
+    rows = [
+        (
+            one.operator_id,
+            one.router_id,
+            one.service_id,
+            one.key,
+            one.latest.username,
+            one.latest.acct_session_id,
+            one.latest.method,
+            one.latest.mac,
+            one.latest.port,
+            one.framed_address,
+            one.latest.session_class.stamp if one.latest.session_class else None,
+            one.started_at,
+        )
+        for one in merged
+    ]
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _update_columns(ids: list[int], merged: list[_Merged]) -> tuple[list[Any], ...]:
+    rows = [
+        (
+            session_id,
+            one.service_id,
+            one.framed_address,
+            one.started_at,
+            one.last_seen_at,
+            one.session_time_s,
+            one.upload_bytes,
+            one.download_bytes,
+            one.latest.terminate_cause,
+            one.stopped_at,
+        )
+        for session_id, one in zip(ids, merged, strict=True)
+    ]
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _count_usage(connection: Connection[Any], pairs: list[tuple[_Merged, tuple[Any, ...]]]) -> None:
+    rows = [
+        (
+            one.operator_id,
+            one.service_id,
+            one.last_seen_at,
+            max(0, one.upload_bytes - before[3]),
+            max(0, one.download_bytes - before[4]),
+        )
+        for one, before in pairs
+        if one.service_id is not None and (one.upload_bytes > before[3] or one.download_bytes > before[4])
+    ]
+    if rows:
+        connection.execute(_USAGE, tuple(list(column) for column in zip(*rows, strict=True)))
+
+
+def _close_older(connection: Connection[Any], ids: list[int], merged: list[_Merged]) -> list[int]:
+    rows = [
+        (session_id, one.router_id, one.service_id, one.latest.mac, one.started_at)
+        for session_id, one in zip(ids, merged, strict=True)
+        if one.has_start and one.service_id is not None and one.latest.mac
+    ]
+    if not rows:
+        return []
+    closed = connection.execute(_CLOSE_OLDER, tuple(list(column) for column in zip(*rows, strict=True))).fetchall()
+    return [row[0] for row in closed]
+
+
+def _close_router(connection: Connection[Any], router_id: int, at: datetime) -> None:
+    """Accounting-On or -Off (accel-ppp sends them): what was open there before is gone."""
+    closed = connection.execute(
+        "UPDATE sessions SET ended_at = %(at)s, ended_by = 'router_restart' "
+        "WHERE router_id = %(router)s AND ended_at IS NULL AND started_at < %(at)s RETURNING id",
+        {"router": router_id, "at": at},
+    ).fetchall()
+    if closed:
+        connection.execute(_VERIFY, ([row[0] for row in closed],))

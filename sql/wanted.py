@@ -1,0 +1,110 @@
+"""What the truth of this moment asks for: the wanted facts of services, a batch at a time and never a query a row."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from policy.access import Access, decide
+from policy.documents import read_operator, read_plan, read_service
+from policy.facts import Bindings, Facts, Login, Method, OperatorFacts, PlanFacts, ServiceFacts
+from policy.standing import DunningTerms, OpenInvoice, Standing, network_standing, standing_at
+from policy.standing import Hold as HoldFacts
+from sql.models import Hold, Operator, Plan, PlanVersion, Service
+from sql.money import open_invoices
+
+
+class Wanted(NamedTuple):
+    """A service with its wanted facts, billing's full word, and when that word may change by itself."""
+
+    service: Service
+    facts: ServiceFacts
+    standing: Standing
+    review_at: datetime | None
+
+
+def wanted(session: Session, operator: Operator, service_ids: list[int], now: datetime) -> list[Wanted]:
+    """The wanted facts of these services, locked for the caller's transaction, ordered by id."""
+    rows = session.execute(
+        select(Service, Plan.current_version_id)
+        .join(Plan, Plan.id == Service.plan_id)
+        .where(Service.operator_id == operator.id, Service.id.in_(service_ids), Plan.current_version_id.is_not(None))
+        .order_by(Service.id)
+        .with_for_update(of=Service, key_share=True)
+        .execution_options(populate_existing=True)
+    ).all()
+    invoices = open_invoices(session, operator.id, [service.subscriber_id for service, _ in rows])
+    holds: dict[int, list[HoldFacts]] = {}
+    for hold in session.scalars(
+        select(Hold).where(
+            Hold.operator_id == operator.id,
+            Hold.service_id.in_(service_ids),
+            Hold.until > now,
+            (Hold.ended_at.is_(None)) | (Hold.ended_at > func.now()),
+        )
+    ):
+        holds.setdefault(hold.service_id, []).append(HoldFacts(hold.until))
+    terms = DunningTerms(operator.grace_days, operator.overdue_days)
+    result = []
+    for service, plan_version_id in rows:
+        unpaid = tuple(
+            OpenInvoice(one.invoice.due_at, one.open_minor) for one in invoices.get(service.subscriber_id, ())
+        )
+        said = standing_at(unpaid, tuple(holds.get(service.id, ())), terms, now, closed=service.closed_at is not None)
+        facts = ServiceFacts(
+            service_id=service.id,
+            method=Method(service.method),
+            standing=network_standing(said.standing),
+            plan_version_id=plan_version_id or 0,
+            prepaid_until=service.prepaid_until,
+            address=str(service.address) if service.address else "",
+            ipv6_prefix=str(service.ipv6_prefix) if service.ipv6_prefix else "",
+            delegated_ipv6_prefix=str(service.delegated_ipv6_prefix) if service.delegated_ipv6_prefix else "",
+            routes=tuple(service.routes),
+        )
+        result.append(Wanted(service, facts, said.standing, said.valid_until))
+    return result
+
+
+def authorised_facts(service: Service) -> ServiceFacts | None:
+    """What was last authorised for a service, or None for a new one."""
+    return read_service(service.authorised) if service.authorised is not None else None
+
+
+class Decider:
+    """Decides on behalf of the network: plan versions are read once a transaction, not once a service."""
+
+    def __init__(self, session: Session, operator: Operator) -> None:
+        """For one operator, within one transaction."""
+        self._session = session
+        self._operator = read_operator({"refusals": operator.refusals}, operator.id)
+        self._plans: dict[int, PlanFacts] = {}
+
+    def load(self, plan_version_ids: set[int]) -> None:
+        """Read these plan versions in one query."""
+        missing = plan_version_ids - self._plans.keys()
+        if missing:
+            for version in self._session.scalars(select(PlanVersion).where(PlanVersion.id.in_(missing))):
+                self._plans[version.id] = read_plan(version.facts, version.id, version.name)
+
+    def access(self, facts: ServiceFacts, now: datetime) -> Access:
+        """What the service gets at `now`, whoever logs in."""
+        self.load({facts.plan_version_id})
+        return decide(Facts(self._operator, facts, self._plans[facts.plan_version_id]), Login(), now)
+
+    def access_of_session(self, service: Service, facts: ServiceFacts, login: Login, now: datetime) -> Access:
+        """What a live session of the service should have at `now`, its device and place considered."""
+        self.load({facts.plan_version_id})
+        bindings = Bindings(
+            service.bind_mac, service.mac, service.bind_router, service.router_id or 0, service.bind_port, service.port
+        )
+        known = Facts(self._operator, facts, self._plans[facts.plan_version_id], bindings)
+        return decide(known, login, now)
+
+    @property
+    def operator(self) -> OperatorFacts:
+        """The operator's choices."""
+        return self._operator
