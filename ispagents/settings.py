@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -54,7 +54,8 @@ def load(state: Path, **overrides: object) -> Settings:
     """The settings for a state folder. Raises Problem with the name of the setting that is wrong."""
     file = state / SETTINGS_FILE
     try:
-        settings = Settings(_env_file=file if file.is_file() else None, **overrides)  # type: ignore[call-arg] # pydantic-settings' own argument
+        values: Any = {"_env_file": file if file.is_file() else None, **overrides}
+        settings = Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = "ISPAGENTS_" + "_".join(str(part) for part in first["loc"]).upper().removeprefix("ISPAGENTS_")

@@ -43,14 +43,14 @@ _QUERIES: dict[str, str] = {
         FROM changes WHERE operator_id = :operator AND service_id = :service""",
     "decision": """
         SELECT decided_at AS at, format('Change %s %s by %s.%s', id, replace(state, '_', ' '),
-            coalesce(decided_by, 'the rule "' || rule || '"', 'the worker'), CASE WHEN note = '' THEN '' ELSE ' ' || note
-            END) AS sentence, jsonb_build_object('change', id, 'state', state) AS d
+            coalesce(decided_by, 'the rule "' || rule || '"', 'the worker'),
+            CASE WHEN note = '' THEN '' ELSE ' ' || note END) AS sentence, jsonb_build_object('change', id, 'state', state) AS d
         FROM changes WHERE operator_id = :operator AND service_id = :service AND decided_at IS NOT NULL""",
     "packet": """
         SELECT coalesce(proof.ended_at, proof.started_at) AS at, format('%s to %s: %s%s', CASE step.route WHEN 'coa'
             THEN 'CoA' ELSE 'Disconnect' END, router.name, coalesce(nullif(proof.explanation, ''), 'on its way.'),
-            CASE WHEN proof.round_trip_ms IS NULL THEN '' ELSE format(' (%s ms)', round(proof.round_trip_ms::numeric, 1))
-            END) AS sentence,
+            CASE WHEN proof.round_trip_ms IS NULL THEN ''
+                ELSE format(' (%s ms)', round(proof.round_trip_ms::numeric, 1)) END) AS sentence,
             jsonb_build_object('step', step.id, 'attempt', proof.attempt, 'sent', proof.sent, 'reply', proof.reply,
                 'outcome', proof.outcome, 'round_trip_ms', proof.round_trip_ms, 'why', step.why,
                 'started_at', proof.started_at, 'ended_at', proof.ended_at) AS d

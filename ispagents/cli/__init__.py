@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
+
+# Typer carries its own copy of click and exports only some of its errors; the pin in pyproject.toml guards this path.
+from typer._click.exceptions import ClickException
 
 from ispagents.cli import common
 from ispagents.errors import PROBLEM_EXIT_CODE, Problem
@@ -38,11 +40,11 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code. Never raises for what a person did."""
     try:
         result = app(args=arguments, prog_name="ispagents", standalone_mode=False)
-    except click.exceptions.Exit as leaving:
+    except typer.Exit as leaving:
         return int(leaving.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return _say("Stopped.", 130)
-    except click.ClickException as error:
+    except ClickException as error:
         return _say(_one_line(error.format_message()) + _hint(error), PROBLEM_EXIT_CODE)
     except (Problem, Refused) as error:
         return _say(_one_line(str(error)), PROBLEM_EXIT_CODE)
@@ -81,6 +83,6 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _hint(error: click.ClickException) -> str:
+def _hint(error: ClickException) -> str:
     context = getattr(error, "ctx", None)
     return f" See `{context.command_path} --help`." if context is not None else ""
