@@ -44,7 +44,8 @@ _QUERIES: dict[str, str] = {
     "decision": """
         SELECT decided_at AS at, format('Change %s %s by %s.%s', id, replace(state, '_', ' '),
             coalesce(decided_by, 'the rule "' || rule || '"', 'the worker'),
-            CASE WHEN note = '' THEN '' ELSE ' ' || note END) AS sentence, jsonb_build_object('change', id, 'state', state) AS d
+            CASE WHEN note = '' THEN '' ELSE ' ' || note END) AS sentence,
+            jsonb_build_object('change', id, 'state', state) AS d
         FROM changes WHERE operator_id = :operator AND service_id = :service AND decided_at IS NOT NULL""",
     "packet": """
         SELECT coalesce(proof.ended_at, proof.started_at) AS at, format('%s to %s: %s%s', CASE step.route WHEN 'coa'

@@ -9,7 +9,7 @@ import typer
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
 # Typer carries its own copy of click and exports only some of its errors; the pin in pyproject.toml guards this path.
-from typer._click.exceptions import ClickException
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from ispagents.cli import common
 from ispagents.errors import PROBLEM_EXIT_CODE, Problem
@@ -30,8 +30,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
-    from ispagents.cli import commands  # noqa: PLC0415 - the commands import their processes; only a run needs them
+    from ispagents.cli import commands, machine  # noqa: PLC0415 - they import every process; only a run needs them
 
+    machine.mount(app)
     commands.mount(app)
     sys.exit(run(sys.argv[1:]))
 
@@ -44,6 +45,9 @@ def run(arguments: list[str]) -> int:
         return int(leaving.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         return _say("Stopped.", 130)
+    except NoArgsIsHelpError as error:
+        sys.stderr.write(error.format_message() + "\n")
+        return PROBLEM_EXIT_CODE
     except ClickException as error:
         return _say(_one_line(error.format_message()) + _hint(error), PROBLEM_EXIT_CODE)
     except (Problem, Refused) as error:

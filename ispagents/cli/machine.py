@@ -1,0 +1,13 @@
+"""Mounts the commands that run and look at this machine; the nouns are in `commands`."""
+
+from __future__ import annotations
+
+import typer
+
+from ispagents.cli import status, up
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up")(up.up)
+    app.command("status")(status.status)

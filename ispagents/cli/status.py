@@ -1,0 +1,113 @@
+"""`ispagents status`: every process, port, URL, database and folder, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from ispagents.cli import common
+from ispagents.cli.common import JsonOption
+from ispagents.database import find
+from ispagents.errors import Problem
+from ispagents.installation import details_file
+from sql.roles import Role
+
+SKEW_RED_S = 5.0
+SILENT_RED_S = 10.0
+
+
+def status(as_json: JsonOption = False) -> None:
+    """Say what runs, where, and how it is. Exit code 1 when something is wrong."""
+    found = collect()
+    if as_json:
+        common.print_json(found)
+    else:
+        _print(found)
+    if found["problems"]:
+        raise typer.Exit(1)
+
+
+def collect() -> dict[str, Any]:
+    """Everything that `status --json` prints. Raises Problem when nothing runs."""
+    state = common.state_folder()
+    kept = state.read_status() if state.path.is_dir() else None
+    holder = state.holder() if state.path.is_dir() else None
+    if kept is None or holder is None or not details_file(state).exists():
+        raise Problem(
+            f"ISPAgents is not running with the state folder {state.path}; start it with `ispagents up` "
+            "(or `ispagents demo`), or name another folder with --state."
+        )
+    found: dict[str, Any] = {**json.loads(details_file(state).read_text()), **kept}
+    found["problems"] = [
+        f"{name} is {child['state']}: {child.get('reason') or 'see ' + child['log']}"
+        for name, child in found.get("children", {}).items()
+        if child["state"] != "running"
+    ]
+    found["nodes"] = []
+    try:
+        found["nodes"] = _nodes()
+    except (SQLAlchemyError, Problem) as error:
+        found["problems"].append(f"the database does not answer: {str(error).splitlines()[0]}")
+    for node in found["nodes"]:
+        found["problems"] += _node_problems(node)
+    return found
+
+
+def _nodes() -> list[dict[str, Any]]:
+    databases = find(common.state_folder(), common.settings())
+    engine = databases.engine(Role.WEB, pool=1)
+    try:
+        with engine.connect() as connection:
+            rows = connection.execute(
+                text("""
+                SELECT name, host(address) AS address, generation, snapshot::text AS snapshot, services, lag_s,
+                    clock_skew_s, spool_waiting AS spool_waiting_bytes, reported_at FROM nodes ORDER BY name
+                """)
+            )
+            return [dict(row) for row in rows.mappings()]
+    finally:
+        engine.dispose()
+
+
+def _node_problems(node: dict[str, Any]) -> list[str]:
+    problems = []
+    silent_s = (datetime.now(UTC) - node["reported_at"]).total_seconds()
+    if silent_s > SILENT_RED_S:
+        problems.append(f"edge of {node['name']} has not reported for {silent_s:.0f} s")
+    if abs(node["clock_skew_s"]) > SKEW_RED_S:
+        problems.append(f"the clock of {node['name']} is {node['clock_skew_s']:.1f} s off the database's")
+    return problems
+
+
+def _print(found: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+
+    def line(name: str, value: str, style: str = "") -> None:
+        console.print(Text(f"{name:<12}") + Text(value, style=style))
+
+    for name, child in found.get("children", {}).items():
+        style = "green" if child["state"] == "running" else "bold red"
+        line(name, f"{child['state']}, pid {child['pid']}, restarts {child['restarts']}, log {child['log']}", style)
+    radius = found["radius"]
+    line("RADIUS", f"{radius['address']}, authentication {radius['auth_port']}, accounting {radius['acct_port']}")
+    line("web", found["web"]["url"])
+    for role, url in found["databases"].items():
+        line(role.removeprefix("ispagents_"), url)
+    for name, folder in found["folders"].items():
+        line(name, folder)
+    for node in found["nodes"]:
+        line(
+            "node",
+            f"{node['name']}: {node['services']} services in replica {node['generation']}, last catch-up "
+            f"{node['lag_s'] * 1000:.0f} ms, clock {node['clock_skew_s']:+.3f} s, "
+            f"{node['spool_waiting_bytes']} bytes of accounting wait",
+        )
+    for problem in found["problems"]:
+        line("problem", problem, "bold red")

@@ -1,0 +1,29 @@
+"""`ispagents up`: everything on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from ispagents.cli import common
+from ispagents.installation import running, web_url
+
+
+def up() -> None:
+    """Run everything on this machine: database, edge, FreeRADIUS, worker and web. Ctrl-C stops it."""
+    console = Console(highlight=False)
+
+    def say(text: str) -> None:
+        console.print(Text(f"ispagents: {text}"))
+
+    with running(common.state_folder(), common.settings(), say) as installation:
+        settings = installation.settings
+        say(
+            f"RADIUS on {settings.radius_address}, authentication port {settings.radius_auth_port}, "
+            f"accounting port {settings.radius_acct_port}"
+        )
+        say(f"web on {web_url(settings)}")
+        say(f"state in {installation.state.path}; logs in {installation.state.log}")
+        say("everything is up; Ctrl-C stops it")
+        installation.supervisor.wait()
+    say("everything has stopped")

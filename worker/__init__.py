@@ -1,0 +1,4 @@
+"""The only process that touches a router: reviews the truth, plans and sends steps, stores what came of them.
+
+`jobs` wires Procrastinate; `planning` turns reviews into changes; `enforce` works a router; `outcomes` judges answers.
+"""

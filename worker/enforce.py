@@ -1,0 +1,147 @@
+"""Works a router: claims its waiting steps, sends them, and stores what came back, until none is left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Engine
+
+from network.coa.target import Target
+from network.coa.transport import Transport
+from network.coa.verbs import Session, change_authorization, disconnect
+from network.contract import Outcome as Answer
+from network.contract import Result, Secret
+from policy.changes.route import RouteKind
+from sql.enforcement import Claimed, Outcome, claim, edges_have, enforce, store_outcomes
+from sql.models import Router
+from sql.secrets import SecretBox, SecretsError, router_secret_place
+from sql.sessions import acting_for
+from worker.outcomes import judge
+
+log = structlog.get_logger("worker.enforce")
+
+# While packets are on the way, look this often for steps that were planned meanwhile: a payment must not wait for the
+# timeouts of the batch before it.
+LOOK_AGAIN_S = 0.1
+# Answers that come within this time are stored together.
+GATHER_S = 0.01
+EDGE_WAIT_S = 5.0
+EDGE_LOOK_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """A router as the network connector wants it."""
+
+    target: Target
+    operator_id: int
+    router_id: int
+
+
+class RouterWorker:
+    """Sends from one node's address; `engine` is the worker role's."""
+
+    def __init__(self, engine: Engine, transport: Transport, box: SecretBox, stopping: Callable[[], bool]) -> None:
+        """Opens nothing by itself."""
+        self._engine = engine
+        self._transport = transport
+        self._box = box
+        self._stopping = stopping
+
+    async def work(self, operator_id: int, router_id: int) -> int:
+        """Drain the router's due steps. Returns how many attempts were made."""
+        worked = await asyncio.to_thread(self._load, operator_id, router_id)
+        flights: set[asyncio.Task[Outcome]] = set()
+        count = 0
+        while True:
+            claimed = [] if self._stopping() else await asyncio.to_thread(self._claim, worked)
+            count += len(claimed)
+            if claimed:
+                edges = asyncio.ensure_future(self._await_edges(claimed))
+                flights |= {asyncio.ensure_future(self._send(worked.target, one, edges)) for one in claimed}
+            if not flights:
+                return count
+            done, flights = await asyncio.wait(flights, timeout=LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
+            if done and flights:
+                more, flights = await asyncio.wait(flights, timeout=GATHER_S)
+                done |= more
+            if done:
+                await asyncio.to_thread(self._store, worked, [task.result() for task in done])
+
+    def _load(self, operator_id: int, router_id: int) -> Worked:
+        with acting_for(self._engine, operator_id) as session:
+            router = session.get_one(Router, router_id)
+            try:
+                secret = self._box.open(router.secret, router_secret_place(operator_id, router.name))
+            except SecretsError as error:
+                log.error("a router's secret cannot be opened", router=router.name, error=str(error))
+                raise
+            target = Target(
+                address=str(router.coa_address),
+                port=router.coa_port,
+                secret=Secret(secret),
+                window=router.coa_window,
+                message_authenticator=router.coa_message_authenticator,
+            )
+        return Worked(target, operator_id, router_id)
+
+    def _claim(self, worked: Worked) -> list[Claimed]:
+        with acting_for(self._engine, worked.operator_id) as session:
+            return claim(session, worked.operator_id, worked.router_id)
+
+    def _store(self, worked: Worked, outcomes: list[Outcome]) -> None:
+        with acting_for(self._engine, worked.operator_id) as session:
+            store_outcomes(session, worked.operator_id, outcomes)
+        with acting_for(self._engine, worked.operator_id) as session:
+            # A refused CoA leads to a Disconnect, and a newer truth may have come while the packets were on the way.
+            services = sorted({one.claimed.service_id for one in outcomes})
+            enforce(session, worked.operator_id, services, datetime.now(UTC))
+
+    async def _send(self, target: Target, one: Claimed, edges: asyncio.Future[tuple[bool, float]]) -> Outcome:
+        session = Session(
+            user_name=one.username, acct_session_id=one.acct_session_id, framed_ip_address=one.framed_address
+        )
+        if one.route == RouteKind.COA:
+            return judge(one, await change_authorization(self._transport, target, session, one.attributes))
+        ready, waited_s = await edges
+        if not ready:
+            return _edge_behind(one, waited_s)
+        waited = f"Waited {waited_s:.2f} s until the RADIUS servers had the change." if waited_s >= EDGE_LOOK_S else ""
+        return judge(one, await disconnect(self._transport, target, session), waited)
+
+    async def _await_edges(self, claimed: list[Claimed]) -> tuple[bool, float]:
+        """Wait until the replicas hold the changes behind these Disconnects, or the redial would get the old access."""
+        revisions = {one.revision for one in claimed if one.route == RouteKind.DISCONNECT and one.revision}
+        began = time.monotonic()
+        while revisions and not await asyncio.to_thread(self._edges_have, claimed[0].operator_id, revisions):
+            if time.monotonic() - began > EDGE_WAIT_S:
+                return False, time.monotonic() - began
+            await asyncio.sleep(EDGE_LOOK_S)
+        return True, time.monotonic() - began
+
+    def _edges_have(self, operator_id: int, revisions: set[str]) -> bool:
+        with acting_for(self._engine, operator_id) as session:
+            return edges_have(session, revisions)
+
+
+def _edge_behind(one: Claimed, waited_s: float) -> Outcome:
+    now = datetime.now(UTC)
+    result = Result(
+        outcome=Answer.UNKNOWN,
+        cause="edge_behind",
+        explanation=f"Nothing was sent: after {waited_s:.1f} s a RADIUS server still had the earlier access, and the "
+        "customer would have redialled into it. It is tried again; look at `ispagents status` if it stays so.",
+        attempts=0,
+        round_trip_ms=None,
+        sent=(),
+        reply=(),
+        started_at=now,
+        ended_at=now,
+        may_retry=True,
+    )
+    return judge(one, result)

@@ -1,0 +1,126 @@
+"""Procrastinate: the tasks by their names, and the clock that finds what a lost trigger left lying."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.jobs import Job
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from sql.jobs import ENFORCE, PLANNING_QUEUE, REVIEW, ROUTERS_QUEUE, WORK_ROUTER, node_queue
+from worker import planning
+from worker.enforce import RouterWorker
+
+log = structlog.get_logger("worker.jobs")
+
+CONCURRENCY = 20
+TICK_S = 1.0
+# Procrastinate updates a worker's heartbeat every 10 s; a job of a worker silent for three of them is taken back.
+STALLED_S = 30.0
+STALLED_EVERY_TICKS = 10
+
+
+def build_app(conninfo: str, engine: Engine, routers: RouterWorker) -> App:
+    """The app with its tasks. Every task is level-triggered: run twice it does nothing the second time."""
+    app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6))
+
+    @app.task(name=REVIEW, queue=PLANNING_QUEUE)
+    async def review_services(operator_id: int) -> None:
+        await asyncio.to_thread(planning.review_operator, engine, operator_id)
+
+    @app.task(name=ENFORCE, queue=PLANNING_QUEUE)
+    async def enforce_services(operator_id: int, service_ids: list[int]) -> None:
+        await asyncio.to_thread(planning.enforce_services, engine, operator_id, service_ids)
+
+    @app.task(name=WORK_ROUTER, queue=ROUTERS_QUEUE)
+    async def work_router(operator_id: int, router_id: int) -> None:
+        await routers.work(operator_id, router_id)
+
+    return app
+
+
+def quiet_jobs() -> None:
+    """Keep job arguments out of the log: Procrastinate writes them on every line."""
+    plain: Any = Job
+    plain.call_string = property(lambda job: job.task_name)
+    original = Job.log_context
+
+    def without_arguments(job: Job) -> dict[str, Any]:
+        return {key: value for key, value in original(job).items() if key != "task_kwargs"}
+
+    plain.log_context = without_arguments
+
+
+async def run(app: App, engine: Engine, node: str, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Work until `stop` is set; `ready` is called once the database was reached.
+
+    Raises when the database stays away, so that the supervisor starts a fresh worker.
+    """
+    async with app.open_async():
+        ready()
+        worker = asyncio.ensure_future(
+            app.run_worker_async(
+                queues=[PLANNING_QUEUE, ROUTERS_QUEUE, node_queue(node)],
+                name=f"worker@{node}",
+                concurrency=CONCURRENCY,
+                wait=True,
+                fetch_job_polling_interval=1.0,
+                delete_jobs="always",
+                install_signal_handlers=False,
+                shutdown_graceful_timeout=8.0,
+                update_heartbeat_interval=10.0,
+                stalled_worker_timeout=STALLED_S,
+            )
+        )
+        ticker = asyncio.ensure_future(_tick(app, engine))
+        stopper = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({worker, ticker, stopper}, return_when=asyncio.FIRST_COMPLETED)
+        finished = [task for task in (worker, ticker) if task.done()]
+        for task in (worker, ticker, stopper):
+            task.cancel()
+        await asyncio.gather(worker, ticker, stopper, return_exceptions=True)
+        for task in finished:
+            task.result()
+
+
+async def _tick(app: App, engine: Engine) -> None:
+    """Once a second: what is due by the clock, and what a crash or a lost notification left behind."""
+    ticks = 0
+    while True:
+        try:
+            await _find_work(app, engine)
+            if ticks % STALLED_EVERY_TICKS == 0:
+                await _take_back(app)
+        except (OperationalError, ConnectorException) as error:
+            log.warning("no database; trying again", error=str(error).splitlines()[0])
+        ticks += 1
+        await asyncio.sleep(TICK_S)
+
+
+async def _find_work(app: App, engine: Engine) -> None:
+    for operator_id in await asyncio.to_thread(planning.operators_with_work, engine):
+        await asyncio.to_thread(planning.renew_operator, engine, operator_id)
+        await _defer_once(app, REVIEW, PLANNING_QUEUE, f"review:{operator_id}", operator_id=operator_id)
+    for operator_id, router_id, node in await asyncio.to_thread(planning.routers_with_work, engine):
+        lock = f"router:{router_id}"
+        await _defer_once(app, WORK_ROUTER, node_queue(node), lock, operator_id=operator_id, router_id=router_id)
+
+
+async def _defer_once(app: App, task: str, queue: str, lock: str, **arguments: int) -> None:
+    try:
+        await app.configure_task(task, queue=queue, lock=lock, queueing_lock=lock).defer_async(**arguments)
+    except AlreadyEnqueued:
+        return  # one is waiting already and will find this work too
+
+
+async def _take_back(app: App) -> None:
+    """Jobs of a worker that was killed would keep their locks for ever."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
+        log.warning("taking back a job of a worker that is gone", job=job.task_name, job_id=job.id)
+        await app.job_manager.retry_job(job)

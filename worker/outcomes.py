@@ -1,0 +1,56 @@
+"""What an answer of a router means for a step. An acknowledgement is never proof."""
+
+from __future__ import annotations
+
+from network.contract import Outcome as Answer
+from network.contract import Result
+from policy.changes.enforcement import ATTEMPTS_MAXIMUM, Enforcement, retry_after_s
+from sql.enforcement import Claimed, Outcome
+
+SESSION_GONE = "session_gone"
+
+
+def judge(claimed: Claimed, result: Result, waited: str = "") -> Outcome:
+    """The outcome of one attempt. `waited` is a sentence on what it had to wait for, or ""."""
+    state = _state(claimed, result)
+    gone = result.outcome == Answer.ALREADY_SO or result.cause == SESSION_GONE
+    explanation = " ".join(part for part in (_unknown(claimed), waited, result.explanation) if part)
+    return Outcome(
+        claimed=claimed,
+        state=state,
+        outcome=result.outcome.value,
+        cause=result.cause,
+        explanation=explanation,
+        sent=_storable(result.sent),
+        reply=_storable(result.reply),
+        packets=result.attempts,
+        round_trip_ms=result.round_trip_ms,
+        started_at=result.started_at,
+        ended_at=result.ended_at,
+        retry_after_s=retry_after_s(claimed.attempt) if state == Enforcement.RETRYING else 0.0,
+        session_gone=gone,
+    )
+
+
+def _state(claimed: Claimed, result: Result) -> Enforcement:
+    if result.outcome == Answer.APPLIED:
+        return Enforcement.ACKNOWLEDGED
+    if result.outcome == Answer.ALREADY_SO or result.cause == SESSION_GONE:
+        return Enforcement.VERIFIED
+    if result.may_retry and claimed.attempt < ATTEMPTS_MAXIMUM:
+        return Enforcement.RETRYING
+    return Enforcement.REFUSED if result.outcome == Answer.REFUSED else Enforcement.STUCK
+
+
+def _unknown(claimed: Claimed) -> str:
+    if not claimed.was_unknown:
+        return ""
+    return "An earlier attempt was interrupted and its outcome is unknown, so the same was sent again."
+
+
+def _storable(pairs: tuple[tuple[str, str], ...]) -> list[list[str]]:
+    """Attributes as JSON that PostgreSQL takes: bytes that are no UTF-8 and zero bytes become visible escapes."""
+    return [
+        [name, value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "\\x00")]
+        for name, value in pairs
+    ]

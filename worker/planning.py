@@ -1,0 +1,58 @@
+"""Reviews into changes, authorised changes into steps. Plain database work, run in threads beside the event loop."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Engine, text
+
+from sql.enforcement import enforce
+from sql.intent import renew_authorised, review
+from sql.jobs import defer_enforce, driver_connection
+from sql.sessions import acting_for
+
+log = structlog.get_logger("worker.planning")
+
+
+def review_operator(engine: Engine, operator_id: int) -> int:
+    """Take all reviews of an operator that are due, a transaction a few hundred. Returns how many."""
+    total = 0
+    while True:
+        with acting_for(engine, operator_id) as session:
+            taken = review(session, operator_id, datetime.now(UTC))
+        total += taken
+        if taken == 0:
+            return total
+
+
+def renew_operator(engine: Engine, operator_id: int) -> int:
+    """Let accesses change that change by themselves: a window's edge, a prepaid end. Returns how many."""
+    total = 0
+    while True:
+        with acting_for(engine, operator_id) as session:
+            services = renew_authorised(session, operator_id, datetime.now(UTC))
+            if services:
+                defer_enforce(driver_connection(session), operator_id, services)
+        total += len(services)
+        if not services:
+            return total
+
+
+def enforce_services(engine: Engine, operator_id: int, service_ids: list[int]) -> int:
+    """Plan the steps that live sessions of these services need. Returns how many routers got work."""
+    with acting_for(engine, operator_id) as session:
+        return enforce(session, operator_id, service_ids, datetime.now(UTC))
+
+
+def operators_with_work(engine: Engine) -> list[int]:
+    """Operators that have a review or a renewal due."""
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT operator_id FROM operators_with_work()")).scalars())
+
+
+def routers_with_work(engine: Engine) -> list[tuple[int, int, str]]:
+    """Routers with steps that are due, as (operator, router, node)."""
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT operator_id, router_id, node FROM routers_with_work()"))
+        return [(row.operator_id, row.router_id, row.node) for row in rows]
