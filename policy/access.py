@@ -71,7 +71,7 @@ def decide(facts: Facts, login: Login, now: datetime) -> Access:
     if service.prepaid_until is not None and service.prepaid_until <= now:
         return _restricted(plan.suspended, Reason.PREPAID_ENDED, service, plan, None)
     if _too_many(facts, login):
-        return _refuse(facts, Reason.TOO_MANY_SESSIONS)
+        return _refuse(facts, Reason.TOO_MANY_SESSIONS)._replace(valid_until=service.prepaid_until)
     return _by_plan(facts, service, plan, now)
 
 

@@ -30,6 +30,7 @@ from policy.windows import TimeWindow, zone
 
 Document = dict[str, Any]
 TEXT_MAXIMUM_BYTES = 253  # one RADIUS string attribute (RFC 2865 section 5)
+VENDOR_TEXT_MAXIMUM_BYTES = 247  # one of a vendor's (section 5.26); FreeRADIUS would cut off the rest in silence
 NUMBER_MAXIMUM = 2**63 - 1
 LIST_MAXIMUM = 32
 
@@ -69,7 +70,7 @@ def read_plan(document: Mapping[str, Any], plan_version_id: int, name: str) -> P
     """A plan version from its document. Raises PolicyError with the key that is wrong."""
     readers: dict[str, Callable[[Any], Any]] = {
         "rate_limit": lambda value: canonical(_text(value)),
-        "address_lists": _texts,
+        "address_lists": _many(_vendor_text),
         "tiers": _many(_read_tier),
         "windows": _many(_read_window),
         "time_zone": lambda value: zone(_text(value)).key,
@@ -77,7 +78,8 @@ def read_plan(document: Mapping[str, Any], plan_version_id: int, name: str) -> P
         "quota_look": _read_look,
         "suspended": _read_look,
     }
-    readers |= dict.fromkeys(("pool", "ipv6_pool", "delegated_ipv6_pool", "group", "filter_id"), _text)
+    readers |= dict.fromkeys(("pool", "ipv6_pool", "filter_id"), _text)
+    readers |= dict.fromkeys(("delegated_ipv6_pool", "group"), _vendor_text)
     numbers = ("session_timeout_s", "idle_timeout_s", "interim_interval_s", "simultaneous_use", "quota_bytes")
     readers |= dict.fromkeys(numbers, _number)
     return PlanFacts(plan_version_id, name, **_read(document, readers))
@@ -90,9 +92,7 @@ def operator_document(operator: OperatorFacts) -> Document:
 
 def read_operator(document: Mapping[str, Any], operator_id: int) -> OperatorFacts:
     """An operator's choices from their document. Raises PolicyError with the key that is wrong."""
-    refusals = document.get("refusals") or {}
-    looks = tuple((_word(Reason)(reason), _read_look(look)) for reason, look in sorted(refusals.items()))
-    return OperatorFacts(operator_id, looks)
+    return OperatorFacts(operator_id, **_read(document, {"refusals": _read_refusals}))
 
 
 def access_document(access: Access) -> Document:
@@ -125,7 +125,10 @@ def read_time(value: Any) -> datetime | None:
         raise PolicyError(f"{value!r} is not a time; write it as 2026-11-22T15:00:00+00:00") from error
     if moment.tzinfo is None:
         raise PolicyError(f"the time {value!r} has no offset; write it as 2026-11-22T15:00:00+00:00")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise PolicyError(f"the time {value!r} is before or after all years") from error
 
 
 def address(value: Any) -> str:
@@ -162,7 +165,7 @@ def _look_document(look: RestrictedLook) -> Document:
 def _read_look(value: Any) -> RestrictedLook:
     readers: dict[str, Callable[[Any], Any]] = {
         "look": _word(SuspendedLook),
-        "address_list": _text,
+        "address_list": _vendor_text,
         "pool": _text,
         "rate_limit": lambda rate: canonical(_text(rate)),
         "session_timeout_s": _number,
@@ -173,6 +176,11 @@ def _read_look(value: Any) -> RestrictedLook:
     if look.look == SuspendedLook.RESTRICT and not look.address_list:
         raise PolicyError("a suspended look of kind restrict needs an address list, or nothing restricts the customer")
     return look
+
+
+def _read_refusals(value: Any) -> tuple[tuple[Reason, RestrictedLook], ...]:
+    looks = _read(_mapping(value), dict.fromkeys(Reason, _read_look))
+    return tuple((Reason(reason), looks[reason]) for reason in sorted(looks))
 
 
 def _read_tier(value: Any) -> FairUseTier:
@@ -187,9 +195,9 @@ def _read_window(value: Any) -> TimeWindow:
     readers: dict[str, Callable[[Any], Any]] = {
         "start_minute": _number,
         "end_minute": _number,
-        "days": lambda days: tuple(_number(day) for day in days),
+        "days": _many(_number),
         "rate_limit": lambda rate: canonical(_text(rate)),
-        "closed": bool,
+        "closed": _flag,
     }
     return TimeWindow(**_read(_mapping(value), readers, ("start_minute", "end_minute")))
 
@@ -243,6 +251,12 @@ def _text(value: Any) -> str:
     return value
 
 
+def _vendor_text(value: Any) -> str:
+    if len(_text(value).encode()) > VENDOR_TEXT_MAXIMUM_BYTES:
+        raise PolicyError(f"text is at most {VENDOR_TEXT_MAXIMUM_BYTES} bytes long here, one attribute of a vendor")
+    return _text(value)
+
+
 def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or len(value) > LIST_MAXIMUM:
         raise PolicyError(f"{value!r} should be a list of at most {LIST_MAXIMUM} texts")
@@ -252,6 +266,12 @@ def _texts(value: Any) -> tuple[str, ...]:
 def _number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= NUMBER_MAXIMUM:
         raise PolicyError(f"{value!r} should be a whole number, zero or more")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise PolicyError(f"{value!r} should be true or false")
     return value
 
 

@@ -60,6 +60,9 @@ class RateLimit:
     def _check_burst(self) -> None:
         if self.burst_bps is None or self.burst_time_s is None:
             return
+        if self.burst_bps == Pair(0, 0) or (self.threshold_bps == Pair(0, 0) != self.rate_bps):
+            # 0/0 only keeps the place of a field: written, it would be read back as another rate limit.
+            raise PolicyError("a burst rate or threshold of 0/0 means none; leave it out")
         for burst, rate in ((self.burst_bps.up, self.rate_bps.up), (self.burst_bps.down, self.rate_bps.down)):
             if burst and burst < rate:
                 raise PolicyError(f"the burst rate {burst} bit/s is below the rate {rate} bit/s")
@@ -99,7 +102,7 @@ def parse(text: str) -> RateLimit:
 
     Raises PolicyError with the offending word for anything else, so that nothing is guessed.
     """
-    if len(text.encode()) > TEXT_MAXIMUM_BYTES:
+    if len(text.encode("utf-8", "surrogatepass")) > TEXT_MAXIMUM_BYTES:
         raise PolicyError(f"a rate limit is at most {TEXT_MAXIMUM_BYTES} bytes long")
     words = text.split()
     if not 1 <= len(words) <= 6:

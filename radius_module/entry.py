@@ -12,7 +12,7 @@ from typing import Any
 
 import radiusd
 
-from radius_module.logins import Answer, Logins, UnknownRouter
+from radius_module.logins import LEARN, Answer, Logins, UnknownRouter
 from radius_module.pairs import UnfitValue, escaped
 from radius_module.replica import NoReplica, Replica
 
@@ -60,14 +60,18 @@ def authenticate(packet: dict[str, Any]) -> Any:
         return _silent(problem)
     if not answer.accepted:
         return (REJECT, {"request": ((NOTE, ":=", answer.note),)})
-    # The first decision's attributes were taken out of the reply before, so that none widens these.
-    return (OK, {"reply": answer.reply})
+    # The first decision's attributes were taken out of the reply before, so that none widens these. Its note goes too:
+    # what it would have learnt, a wrong password must not teach.
+    return (OK, {"reply": answer.reply, "request": ((NOTE, ":=", answer.note),)})
 
 
 def post_auth(packet: dict[str, Any]) -> Any:
-    """Called for refused logins: note why, unless authorize did. What got this far had a wrong password."""
+    """Called for refused logins: note why, unless authorize did. What got this far had a wrong password.
+
+    A note of what the login would have taught is replaced: a wrong password must not bind a device.
+    """
     request = dict(packet["request"])
-    if NOTE in request:
+    if NOTE in request and LEARN not in request[NOTE]:
         return NOOP
     try:
         row = _replica.login(request[SOURCE], request.get("User-Name", ""))  # type: ignore[union-attr] # as above

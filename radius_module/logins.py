@@ -22,6 +22,8 @@ Request = Mapping[str, str]
 
 # The password is not known or not wanted; the decision alone accepts.
 ACCEPT_ALONE = None
+# In a note: what edge may learn from this login, once its password has proved right.
+LEARN = " learn="
 
 
 class Answer(NamedTuple):
@@ -81,7 +83,7 @@ class Logins:
         access = refusal_by_wrong_password(facts)
         if access.kind == Kind.DENY or _is_mschap(request):
             return Answer(accepted=False, note=note(row, Reason.WRONG_PASSWORD))
-        return Answer(accepted=True, reply=self._reply(access, 0))
+        return Answer(accepted=True, reply=self._reply(access, 0), note=note(row, Reason.WRONG_PASSWORD))
 
     def annotate(self, request: Request, source: str) -> str:
         """The note for an accounting record: router, operator, service, and the stamp that is authorised now."""
@@ -123,7 +125,7 @@ class Logins:
             accepted=True,
             reply=self._reply(access, service_id),
             password=row.password,
-            note=f"{note(row, access.reason)} learn={learn}" if learn else "",
+            note=f"{note(row, access.reason)}{LEARN}{learn}" if learn else "",
         )
 
     def _reply(self, access: Access, service_id: int) -> tuple[Pair, ...]:

@@ -13,6 +13,8 @@ from functools import lru_cache
 Pair = tuple[str, str, str]
 
 STRING_MAXIMUM_BYTES = 253  # RFC 2865 section 5
+VENDOR = "Mikrotik-"
+VENDOR_STRING_MAXIMUM_BYTES = 247  # RFC 2865 section 5.26: six bytes more; the server cuts off the rest in silence
 INTEGER_MAXIMUM = 2**32 - 1
 
 # Plain `str` in exact tuples: rlm_python3 drops lists and refuses subclasses.
@@ -34,7 +36,7 @@ def escaped(text: str) -> str:
 @lru_cache(maxsize=8192)
 def checked(name: str, value: str) -> Pair:
     """One attribute, added beside others of its name. Raises UnfitValue."""
-    check = _CHECKS.get(name, _string)
+    check = _CHECKS.get(name) or (_vendor_string if name.startswith(VENDOR) else _string)
     try:
         return (name, ADD, check(value))
     except ValueError as error:
@@ -47,6 +49,12 @@ def _string(value: str) -> str:
     if "\0" in value:
         raise ValueError("a string holds no zero byte")
     return escaped(value)
+
+
+def _vendor_string(value: str) -> str:
+    if len(value.encode()) > VENDOR_STRING_MAXIMUM_BYTES:
+        raise ValueError(f"a string of a vendor has 1 to {VENDOR_STRING_MAXIMUM_BYTES} bytes")
+    return _string(value)
 
 
 def _integer(value: str) -> str:

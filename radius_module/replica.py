@@ -105,8 +105,11 @@ class Replica:
         return RouterRow(row[0], row[1], row[2], bool(row[3])) if row else None
 
     def plan(self, plan_version_id: int) -> PlanFacts:
-        """A plan version; versions never change, so they are kept. Raises NoReplica."""
-        return self._plan(plan_version_id)
+        """A plan version; versions never change, so they are kept, for one generation: the next may be of another
+        database, whose versions have the same numbers. Raises NoReplica.
+        """
+        identity = getattr(self._local, "identity", None)
+        return self._read_plan(plan_version_id, None) if identity is None else self._plan(plan_version_id, identity)
 
     def operator(self, operator_id: int) -> OperatorFacts:
         """An operator's choices for refused logins. Raises NoReplica."""
@@ -120,7 +123,7 @@ class Replica:
         row = self._one("SELECT value FROM meta WHERE key = 'newest_time'", ())
         return float(row[0]) if row else 0.0
 
-    def _read_plan(self, plan_version_id: int) -> PlanFacts:
+    def _read_plan(self, plan_version_id: int, _generation: tuple[int, int] | None) -> PlanFacts:
         row = self._one("SELECT name, facts FROM plan_versions WHERE plan_version_id = ?", (plan_version_id,))
         if row is None:
             raise NoReplica(f"the replica has no plan version {plan_version_id}; it is being rebuilt or damaged")
@@ -166,9 +169,13 @@ def _open_file(file: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             address, uri=True, isolation_level=None, cached_statements=STATEMENTS, check_same_thread=False
         )
+    except sqlite3.Error as error:
+        raise NoReplica(f"the replica {file.name} cannot be opened: {error}") from error
+    try:
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
     except sqlite3.Error as error:
+        connection.close()
         raise NoReplica(f"the replica {file.name} cannot be opened: {error}") from error
     if row is None or row[0] != str(FORMAT):
         connection.close()

@@ -105,11 +105,13 @@ def text(document: Document) -> str:
 def _side(facts: ServiceFacts | None, access: Access | None) -> Document | None:
     if facts is None or access is None:
         return None
+    # What runs down by itself would change the hash between preview and approval.
+    lasting = access._replace(session_timeout_s=0, total_limit_bytes=0, valid_until=None)
     return {
         "facts": service_document(facts),
-        "access": access_document(access._replace(session_timeout_s=0, total_limit_bytes=0, valid_until=None)),
+        "access": access_document(lasting),
         "stamp": stamp(access),
-        "attributes": [list(pair) for pair in reply_attributes(access._replace(session_timeout_s=0))],
+        "attributes": [list(pair) for pair in reply_attributes(lasting)],
         "why": sentence(access.reason),
     }
 

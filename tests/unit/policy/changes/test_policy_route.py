@@ -1,0 +1,150 @@
+"""How an access reaches a live session."""
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from policy_strategies import accesses
+
+from policy.access import Access, Kind
+from policy.attributes import reply_attributes
+from policy.changes.route import ADDRESS_LIST, COA_ATTRIBUTES, LEFT_ALONE, Abilities, RouteKind, choose
+from policy.reasons import Reason
+
+# help.mikrotik.com, RADIUS page: "it is not possible to change IP address, pool or routes that way".
+NEVER_BY_COA = {
+    "Framed-IP-Address",
+    "Framed-Pool",
+    "Framed-Route",
+    "Framed-IPv6-Prefix",
+    "Framed-IPv6-Pool",
+    "Delegated-IPv6-Prefix",
+    "Mikrotik-Delegated-IPv6-Pool",
+}
+GRANT = Access(Kind.GRANT, Reason.PLAN, "10M/50M", ("home",), interim_interval_s=300)
+OVERDUE = Access(Kind.RESTRICT, Reason.SUSPENDED, "256k/256k", ("overdue",), interim_interval_s=300)
+WITH_LISTS, WITHOUT_LISTS = Abilities(coa_address_list=True), Abilities()
+all_abilities = st.builds(Abilities, st.booleans(), st.booleans())
+
+
+@st.composite
+def neighbours(draw):
+    """Two accesses that share most fields, as before and after a change."""
+    first, second = draw(accesses), draw(accesses)
+    kept = draw(st.sets(st.sampled_from(Access._fields)))
+    return first, second._replace(**{name: getattr(first, name) for name in kept})
+
+
+def grouped(pairs):
+    """The values of each attribute, in order: what a router keeps of a session."""
+    found = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def lasting(values):
+    """What a router keeps that a change must have right."""
+    return {name: value for name, value in values.items() if name not in LEFT_ALONE}
+
+
+@given(neighbours(), all_abilities)
+def test_a_coa_brings_the_session_to_its_target(two, abilities):
+    """On a router that replaces what a CoA names and keeps the rest, nothing is left that differs."""
+    applied, target = two
+    route = choose(applied, target, abilities)
+    if route.kind == RouteKind.COA:
+        assert lasting(grouped(reply_attributes(applied)) | grouped(route.attributes)) == lasting(
+            grouped(reply_attributes(target))
+        )
+
+
+@given(neighbours(), all_abilities)
+def test_a_coa_names_only_what_coa_can_change(two, abilities):
+    """Address, pool and routes never, address lists only where a router was seen changing them."""
+    route = choose(*two, abilities)
+    names = {name for name, _ in route.attributes}
+    assert not names & NEVER_BY_COA
+    assert names <= COA_ATTRIBUTES | {ADDRESS_LIST}
+    assert abilities.coa_address_list or ADDRESS_LIST not in names
+    assert bool(names) == (route.kind == RouteKind.COA)
+
+
+@given(neighbours(), all_abilities)
+def test_an_address_pool_or_route_needs_a_disconnect(two, abilities):
+    """Where one of them differs there is no CoA, whatever else differs."""
+    applied, target = two
+    had, wanted = grouped(reply_attributes(applied)), grouped(reply_attributes(target))
+    assume(abilities.dynamic_authorization and any(had.get(name) != wanted.get(name) for name in NEVER_BY_COA))
+    assert choose(applied, target, abilities).kind == RouteKind.DISCONNECT
+
+
+@given(accesses, all_abilities)
+def test_what_is_so_already_needs_nothing(access, abilities):
+    """Sending a change twice is no second change."""
+    assume(access.kind != Kind.DENY and abilities.dynamic_authorization)
+    assert choose(access, access, abilities).kind == RouteKind.NOTHING
+
+
+@given(st.none() | accesses, accesses)
+def test_a_router_without_incoming_waits_for_the_next_login(applied, target):
+    """RouterOS ships with incoming switched off."""
+    assert choose(applied, target, Abilities(dynamic_authorization=False)).kind == RouteKind.NEXT_LOGIN
+
+
+@given(st.none() | accesses, accesses, all_abilities)
+def test_who_gets_nothing_is_disconnected(applied, target, abilities):
+    """No CoA says "go away"."""
+    assume(abilities.dynamic_authorization)
+    assert choose(applied, target._replace(kind=Kind.DENY), abilities).kind == RouteKind.DISCONNECT
+
+
+@given(accesses, all_abilities)
+@example(GRANT, WITH_LISTS)
+def test_an_unknown_session_is_only_changed_where_all_can_be_set(target, abilities):
+    """Where nobody knows what a session has, a CoA names all of its target, the list that it replaces too."""
+    route = choose(None, target, abilities)
+    if route.kind == RouteKind.COA:
+        assert lasting(grouped(route.attributes)) == lasting(grouped(reply_attributes(target)))
+        assert target.address_lists
+    else:
+        assert route.kind == (RouteKind.DISCONNECT if abilities.dynamic_authorization else RouteKind.NEXT_LOGIN)
+
+
+@given(st.none() | accesses, accesses, all_abilities)
+def test_every_route_says_why(applied, target, abilities):
+    """One sentence, to read aloud."""
+    why = choose(applied, target, abilities).why
+    assert why.endswith(".")
+    assert why[0].isupper()
+
+
+@pytest.mark.parametrize(
+    ("applied", "target", "abilities", "wanted"),
+    [
+        (GRANT, GRANT._replace(rate_limit="20M/100M"), WITHOUT_LISTS, RouteKind.COA),
+        (GRANT, OVERDUE, WITH_LISTS, RouteKind.COA),
+        (GRANT, OVERDUE, WITHOUT_LISTS, RouteKind.DISCONNECT),
+        (GRANT, GRANT._replace(address="100.64.0.7"), WITH_LISTS, RouteKind.DISCONNECT),
+        (OVERDUE, GRANT._replace(address_lists=()), WITH_LISTS, RouteKind.DISCONNECT),
+        (GRANT, GRANT._replace(rate_limit=""), WITH_LISTS, RouteKind.DISCONNECT),
+        (GRANT, GRANT._replace(interim_interval_s=60, total_limit_bytes=5), WITH_LISTS, RouteKind.NOTHING),
+        (None, GRANT, WITH_LISTS, RouteKind.COA),
+        (None, GRANT._replace(address_lists=()), WITH_LISTS, RouteKind.DISCONNECT),
+    ],
+)
+def test_the_gentlest_route_that_works_is_chosen(applied, target, abilities, wanted):
+    """CoA where it reaches everything; a Disconnect where a list or speed would have to vanish."""
+    assert choose(applied, target, abilities).kind == wanted
+
+
+def test_restoring_sets_the_opposite():
+    """A list set by CoA stays until another replaces it, so the plan's own list is named."""
+    route = choose(OVERDUE, GRANT, WITH_LISTS)
+    assert route.kind == RouteKind.COA
+    assert grouped(route.attributes) == {"Mikrotik-Rate-Limit": ["10M/50M"], "Mikrotik-Address-List": ["home"]}
+
+
+def test_the_sentence_names_what_coa_cannot_change():
+    """An operator reads why the customer drops."""
+    assert "the address list" in choose(GRANT, OVERDUE, WITHOUT_LISTS).why
+    assert "the routes" in choose(GRANT, GRANT._replace(routes=("10.1.0.0/24 0.0.0.0 1",)), WITH_LISTS).why

@@ -1,0 +1,249 @@
+"""Reading the replica."""
+
+import sqlite3
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from fixtures_freeradius import CONTROL, router_row, service_row
+
+from edge.replica_writer import ReplicaWriter
+from policy.facts import Bindings, Method, OperatorFacts, RestrictedLook, ServiceFacts
+from policy.reasons import Reason
+from policy.standing import Standing
+from radius_module.replica import LoginRow, NoReplica, Replica, RouterRow
+from radius_module.replica_schema import POINTER, generation_file, read_pointer
+
+
+@pytest.fixture
+def replica(tmp_path):
+    """A reader of the test's folder."""
+    return Replica(tmp_path)
+
+
+def put(writer, *rows):
+    """Write services in one transaction."""
+    with writer:
+        writer.put_services(rows)
+
+
+def test_a_service_is_read_as_it_was_written(writer, replica):
+    """All columns become facts and bindings."""
+    put(
+        writer,
+        service_row(
+            "anna",
+            7,
+            standing="suspended",
+            prepaid_until=1_800_000_000.5,
+            address="100.64.0.7",
+            routes='["10.1.0.0/24 0.0.0.0 1"]',
+            bind_mac=1,
+            mac="02:00:00:00:00:01",
+            bound_router_id=3,
+        ),
+    )
+    assert replica.login(CONTROL, "anna") == LoginRow(
+        1,
+        1,
+        ServiceFacts(
+            7,
+            Method.PPPOE,
+            Standing.SUSPENDED,
+            1,
+            datetime.fromtimestamp(1_800_000_000.5, UTC),
+            "100.64.0.7",
+            routes=("10.1.0.0/24 0.0.0.0 1",),
+        ),
+        "right password",
+        Bindings(bind_mac=True, mac="02:00:00:00:00:01", router_id=3),
+    )
+
+
+def test_a_commit_is_seen_at_once(writer, replica):
+    """The next login has what was written, without opening anything anew."""
+    assert replica.login(CONTROL, "anna").service is None
+    put(writer, service_row("anna", 7))
+    assert replica.login(CONTROL, "anna").service.service_id == 7
+    put(writer, service_row("anna maria", 7))
+    assert replica.login(CONTROL, "anna").service is None
+
+
+def test_names_are_their_operators_own(writer, replica):
+    """Two operators may both have an anna, and the router says whose is meant."""
+    writer.put_router(router_row("127.0.0.3", 2, operator=2), removed=False)
+    put(writer, service_row("anna", 7), service_row("anna", 8, operator_id=2))
+    assert replica.login(CONTROL, "anna").service.service_id == 7
+    assert replica.login("127.0.0.3", "anna").service.service_id == 8
+
+
+def test_routers_come_and_go(writer, replica):
+    """An unknown source is nobody, and a removed router is nobody again."""
+    assert replica.router("127.0.0.3") is None
+    writer.put_router(router_row("127.0.0.3", 2, 's"ecret', signed=True), removed=False)
+    assert replica.router("127.0.0.3") == RouterRow(2, "router 2", 's"ecret', require_message_authenticator=True)
+    writer.put_router(router_row("127.0.0.3", 2), removed=True)
+    assert replica.router("127.0.0.3") is None
+    assert replica.login("127.0.0.3", "anna") is None
+
+
+def test_secrets_never_show(writer, replica):
+    """No repr, and so no log line, holds a password or a router's secret."""
+    put(writer, service_row("anna", 7))
+    assert "right password" not in repr(replica.login(CONTROL, "anna"))
+    assert "made-up" not in repr(replica.router(CONTROL))
+
+
+def test_the_pointer_switches_generations(writer, begin, replica):
+    """Readers follow it with their next call, and stay with the old file until then."""
+    put(writer, service_row("anna", 7))
+    assert replica.login(CONTROL, "anna").service.service_id == 7
+    second = begin()
+    put(second, service_row("anna", 8))
+    assert replica.login(CONTROL, "anna").service.service_id == 7
+    second.publish()
+    assert replica.login(CONTROL, "anna").service.service_id == 8
+
+
+def test_plans_are_those_of_the_generation(writer, begin, replica):
+    """A rebuild from another database may number its plan versions anew, so none is kept across it."""
+    assert replica.plan(1).rate_limit == "10M/50M"
+    replica.login(CONTROL, "anna")
+    assert replica.plan(1).rate_limit == "10M/50M"
+    begin('{"rate_limit": "1M/1M"}').publish()
+    replica.login(CONTROL, "anna")
+    assert replica.plan(1).rate_limit == "1M/1M"
+
+
+def test_a_replica_is_read_after_edge_was_stopped(writer, tmp_path):
+    """Cleanly closed there is no -wal file, and a reader that may not write opens it all the same."""
+    put(writer, service_row("anna", 7))
+    writer.close()
+    file = generation_file(tmp_path, 1)
+    assert not file.with_name(file.name + "-wal").exists()
+    tmp_path.chmod(0o500)
+    try:
+        assert Replica(tmp_path).login(CONTROL, "anna").service.service_id == 7
+        assert not file.with_name(file.name + "-shm").exists()
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_the_next_run_of_edge_is_seen(writer, tmp_path):
+    """A reader that took the file as immutable moves on to the copy that the next run writes."""
+    put(writer, service_row("anna", 7))
+    writer.close()
+    replica = Replica(tmp_path)
+    assert replica.login(CONTROL, "anna").service.service_id == 7
+    second = ReplicaWriter.begin_copy(tmp_path)
+    second.publish()
+    put(second, service_row("berta", 8))
+    assert replica.login(CONTROL, "anna").service.service_id == 7
+    assert replica.login(CONTROL, "berta").service.service_id == 8
+    second.close()
+
+
+def test_a_restart_of_freeradius_needs_no_edge(writer, tmp_path):
+    """With edge killed in the middle of its work, a new reader has what was committed."""
+    put(writer, service_row("anna", 7))
+    assert Replica(tmp_path).login(CONTROL, "anna").service.service_id == 7
+
+
+@pytest.mark.parametrize("content", [b"", b"one", b"\xff\xfe", b"7", b"-1", b"1.0"])
+def test_a_pointer_to_nothing_is_no_replica(writer, replica, tmp_path, content):
+    """Whatever stands in it, the server stays silent rather than refusing everybody."""
+    (tmp_path / POINTER).write_bytes(content)
+    with pytest.raises(NoReplica):
+        replica.login(CONTROL, "anna")
+
+
+def test_without_a_pointer_there_is_no_replica(replica, tmp_path):
+    """A node that was never filled is silent."""
+    assert read_pointer(tmp_path) is None
+    with pytest.raises(NoReplica, match="start edge"):
+        replica.login(CONTROL, "anna")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"SQLite format 3\0" + bytes(5000)])
+def test_a_file_that_is_no_database_is_no_replica(replica, tmp_path, content):
+    """And when a good one takes its place, the same reader answers again."""
+    generation_file(tmp_path, 5).write_bytes(content)
+    (tmp_path / POINTER).write_text("5")
+    with pytest.raises(NoReplica):
+        replica.login(CONTROL, "anna")
+    good = ReplicaWriter.begin_empty(tmp_path)
+    good.publish()
+    assert replica.login(CONTROL, "anna") is None
+    good.close()
+
+
+def test_another_format_is_no_replica(begin, replica):
+    """Edge and FreeRADIUS of two versions do not misread each other."""
+    writer = begin()
+    writer.set_meta("format", "2")
+    writer.publish()
+    with pytest.raises(NoReplica, match="another format"):
+        replica.login(CONTROL, "anna")
+
+
+def test_a_replica_damaged_while_it_is_open_is_none(writer, replica, tmp_path):
+    """A table that has gone is an outage, and what comes after it is read again."""
+    replica.login(CONTROL, "anna")
+    with sqlite3.connect(generation_file(tmp_path, 1)) as other:
+        other.execute("ALTER TABLE services RENAME TO lost")
+    with pytest.raises(NoReplica):
+        replica.login(CONTROL, "anna")
+    other.execute("ALTER TABLE lost RENAME TO services")
+    other.close()
+    assert replica.login(CONTROL, "anna").router_id == 1
+
+
+def test_a_missing_plan_version_is_no_replica(writer, replica):
+    """It is being rebuilt or damaged: silence, not a login without a speed."""
+    with pytest.raises(NoReplica, match="99"):
+        replica.plan(99)
+
+
+def test_every_thread_has_a_connection_of_its_own(writer, replica):
+    """SQLite's connections are for one thread at a time, and the server has several."""
+    put(writer, service_row("anna", 7))
+    seen, gate = [], threading.Barrier(4)
+
+    def work():
+        gate.wait()
+        service = replica.login(CONTROL, "anna").service
+        gate.wait()
+        seen.append((id(replica._connection()), service.service_id))
+        gate.wait()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(seen)) == 4
+    assert {service_id for _, service_id in seen} == {7}
+
+
+def test_old_connections_are_closed(writer, begin, replica):
+    """A reader holds one file open, however often edge rebuilds."""
+    replica.login(CONTROL, "anna")
+    old = replica._connection()
+    begin().publish()
+    replica.login(CONTROL, "anna")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        old.execute("SELECT 1")
+
+
+def test_the_newest_time_is_what_edge_has_seen(writer, replica):
+    """Zero before it has seen any."""
+    assert replica.newest_time() == 0.0
+    writer.set_meta("newest_time", "1800000000.5")
+    assert replica.newest_time() == 1_800_000_000.5
+
+
+def test_an_operators_choices_are_read(writer, replica):
+    """Without a row nothing is chosen, and every refusal stays one."""
+    assert replica.operator(9) == OperatorFacts(9)
+    writer.put_operator(9, '{"wrong_password": {"address_list": "wrong"}}')
+    assert replica.operator(9).look(Reason.WRONG_PASSWORD) == RestrictedLook(address_list="wrong")
