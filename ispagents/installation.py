@@ -93,6 +93,17 @@ def with_ports(settings: Settings) -> Settings:
     return settings.model_copy(update=chosen)
 
 
+def wished_or_any(settings: Settings) -> Settings:
+    """The settings with 0 (any free port) for every wished port that is taken."""
+    wishes = {
+        "radius_auth_port": (settings.radius_address, socket.SOCK_DGRAM),
+        "radius_acct_port": (settings.radius_address, socket.SOCK_DGRAM),
+        "web_port": (settings.web_address, socket.SOCK_STREAM),
+    }
+    taken = {name: 0 for name, (address, kind) in wishes.items() if not is_free(address, getattr(settings, name), kind)}
+    return settings.model_copy(update=taken)
+
+
 def is_free(address: str, port: int, kind: socket.SocketKind) -> bool:
     """Whether a port can be bound."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,12 +16,13 @@ from policy.facts import Method
 from policy.mac import canonical_mac
 from policy.windows import zone
 from sql import audit
+from sql.checks import NAME_MAXIMUM_BYTES, checked_moment, checked_routes, checked_text
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_review
 from sql.models import Hold, Operator, Plan, PlanVersion, Router, Service, Subscriber
 from sql.secrets import SecretBox, service_password_place
 
-NAME_MAXIMUM_BYTES = 253
+CONTACT_MAXIMUM_BYTES = {"email": 320, "phone": 64, "language": 2, "time_zone": 64}
 CURRENCIES = "three capital letters such as EUR"
 
 
@@ -54,8 +56,10 @@ def add_plan(
     session: Session, operator_id: int, *, name: str, facts: dict[str, Any], price_minor: int, actor: str
 ) -> Plan:
     """A new plan with its first version. `facts` is a document of `policy.documents.read_plan`."""
+    _name("plan", name)
+    _check_price(price_minor)
     document = _plan_document(facts, name)
-    plan = Plan(operator_id=operator_id, name=_name("plan", name), price_minor=price_minor)
+    plan = Plan(operator_id=operator_id, name=name, price_minor=price_minor)
     session.add(plan)
     session.flush()
     _add_version(session, plan, document, 1)
@@ -63,9 +67,20 @@ def add_plan(
     return plan
 
 
-def change_plan(session: Session, operator_id: int, *, name: str, facts: dict[str, Any], actor: str) -> Plan:
-    """A new version of a plan: the given facts replace those of the same names. Every service of it is reviewed."""
+def change_plan(
+    session: Session, operator_id: int, *, name: str, facts: dict[str, Any], actor: str, price_minor: int | None = None
+) -> Plan:
+    """A new version of a plan: the given facts replace those of the same names. Every service of it is reviewed.
+
+    A price alone makes no version: the network is told nothing of it.
+    """
     plan = plan_by_name(session, operator_id, name)
+    # Two people at once: the second waits here and then builds on the version of the first.
+    session.refresh(plan, with_for_update={"key_share": True})
+    if price_minor is not None and price_minor != plan.price_minor:
+        _check_price(price_minor)
+        plan.price_minor = price_minor
+        audit.record(session, operator_id, actor, "plan:price:change", plan=name, price_minor=price_minor)
     current = session.get_one(PlanVersion, plan.current_version_id)
     document = _plan_document({**current.facts, **facts}, name)
     if document == current.facts:
@@ -88,11 +103,19 @@ def add_subscriber(
     session: Session, operator_id: int, *, reference: str, name: str, actor: str, **contact: str
 ) -> Subscriber:
     """A new subscriber; `reference` is the customer number."""
+    for key, value in contact.items():
+        checked_text(key.replace("_", " "), value, CONTACT_MAXIMUM_BYTES[key])
+    if not re.fullmatch("[a-z]{2}", contact.get("language", "en")):
+        raise Refused(f"The language {contact['language']!r} is not known; write two small letters such as en.")
+    try:
+        zone(contact.get("time_zone", "UTC"))
+    except PolicyError as error:
+        raise Refused(f"The subscriber cannot be stored: {error}.") from error
     subscriber = Subscriber(
         operator_id=operator_id,
         reference=_name("customer number", reference),
-        name=_text("name", name, 1024),
-        **{key: _text(key, value, 320) for key, value in contact.items()},
+        name=_name("name", name, 1024),
+        **contact,
     )
     session.add(subscriber)
     session.flush()
@@ -165,7 +188,9 @@ def change_service(session: Session, service: Service, *, actor: str, **options:
     plan_name = options.pop("plan_name", None)
     if plan_name is not None:
         options["plan_id"] = plan_by_name(session, service.operator_id, plan_name).id
-    for key, value in _service_options(options).items():
+    values = _service_options(options)
+    _review_first(session, service)
+    for key, value in values.items():
         setattr(service, key, value)
     session.flush()
     said: dict[str, Any] = {key: str(value) for key, value in options.items()}
@@ -184,6 +209,7 @@ def set_password(session: Session, service: Service, password: str, *, box: Secr
 def close_service(session: Session, service: Service, *, actor: str) -> None:
     """Close a service for good; the change goes through approval like any other."""
     if service.closed_at is None:
+        _review_first(session, service)
         service.closed_at = datetime.now(UTC)
         service.standing = "closed"
         session.flush()
@@ -212,7 +238,7 @@ def service_by_username(session: Session, operator_id: int, username: str) -> Se
 
 def add_hold(session: Session, service: Service, *, until: datetime, reason: str, actor: str) -> Hold:
     """Do not suspend the service before `until`."""
-    if until <= datetime.now(UTC):
+    if checked_moment("end of the hold", until) <= datetime.now(UTC):
         raise Refused("A hold must end in the future.")
     hold = Hold(
         operator_id=service.operator_id,
@@ -286,8 +312,12 @@ def _service_options(options: dict[str, Any]) -> dict[str, Any]:
         for name in ("ipv6_prefix", "delegated_ipv6_prefix"):
             if name in values:
                 values[name] = ipv6_prefix(values[name] or "") or None
+        if "routes" in values:
+            values["routes"] = checked_routes(values["routes"])
     except PolicyError as error:
         raise Refused(f"The service cannot be stored: {error}.") from error
+    if values.get("prepaid_until") is not None:
+        checked_moment("end of the prepaid time", values["prepaid_until"])
     if values.get("mac"):
         values["mac"] = canonical_mac(values["mac"])
         if not values["mac"]:
@@ -298,28 +328,28 @@ def _service_options(options: dict[str, Any]) -> dict[str, Any]:
 def _sealed(box: SecretBox, operator_id: int, username: str, password: str | None) -> bytes | None:
     if password is None:
         return None
-    if not 1 <= len(password.encode("utf-8", "surrogatepass")) <= 128 or "\0" in password:
-        # RFC 2865 section 5.2: User-Password holds at most 128 bytes.
+    # RFC 2865 section 5.2: User-Password holds at most 128 bytes.
+    if not checked_text("password", password, 128):
         raise Refused("A password has 1 to 128 bytes and no zero byte.")
     return box.seal(password, service_password_place(operator_id, username))
 
 
-def _name(what: str, value: str) -> str:
+def _review_first(session: Session, service: Service) -> None:
+    """Mark the review before the service is touched, the order in which the worker locks the two."""
+    session.execute(
+        text("SELECT review_service(:operator, :service)"), {"operator": service.operator_id, "service": service.id}
+    )
+
+
+def _check_price(price_minor: int) -> None:
+    if not 0 <= price_minor <= 10**15:
+        raise Refused("A price is zero or more, and below ten trillion.")
+
+
+def _name(what: str, value: str, maximum_bytes: int = NAME_MAXIMUM_BYTES) -> str:
     if not value.strip():
         raise Refused(f"The {what} must not be empty.")
-    return _text(what, value, NAME_MAXIMUM_BYTES)
-
-
-def _text(what: str, value: str, maximum_bytes: int) -> str:
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError as error:
-        raise Refused(f"The {what} is not valid UTF-8; type it on a UTF-8 terminal.") from error
-    if size > maximum_bytes:
-        raise Refused(f"The {what} is {size} bytes long; {maximum_bytes} are the most that it may be.")
-    if "\0" in value:
-        raise Refused(f"The {what} must not hold a zero byte.")
-    return value
+    return checked_text(what, value, maximum_bytes)
 
 
 def router_by_name(session: Session, operator_id: int, name: str) -> Router:

@@ -247,6 +247,8 @@ def _plan_step(session: DatabaseSession, one: Target, applied: Access | None, la
         return False
     if open_step is not None and open_step.state == Enforcement.STARTED:
         return False  # one in flight per session; its outcome brings us back here
+    if _just_disconnected(live, last, one.stamp):
+        return False
     _supersede(open_step, "a newer truth asks for something else")
     route = choose(applied, one.access, abilities(one.router))
     if route.kind == RouteKind.NOTHING:
@@ -280,6 +282,18 @@ def _only_reformatted(live: Session, one: Target, applied: Access | None) -> boo
     if live.applied_stamp is None or same_format(live.applied_stamp, one.stamp):
         return False
     return applied is None or stamp(applied) == one.stamp
+
+
+def _just_disconnected(live: Session, last: Step | None, target_stamp: str) -> bool:
+    """The router acknowledged a Disconnect and the session has not spoken since: its Stop is on the way."""
+    return (
+        last is not None
+        and last.route == RouteKind.DISCONNECT
+        and last.state == Enforcement.ACKNOWLEDGED
+        and last.target_stamp == target_stamp
+        and last.ended_at is not None
+        and live.last_seen_at <= last.ended_at
+    )
 
 
 def _coa_was_refused(last: Step | None, target_stamp: str) -> bool:

@@ -9,11 +9,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from sql import audit
+from sql.checks import checked_moment, checked_text
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_review
 from sql.models import Allocation, Invoice, Operator, Payment, Subscriber
 
 AMOUNT_MAXIMUM_MINOR = 10**15
+NOTE_MAXIMUM_BYTES = 1024
+METHOD_MAXIMUM_BYTES = 64
+EXTERNAL_ID_MAXIMUM_BYTES = 253
 
 
 class OpenAmount(NamedTuple):
@@ -34,6 +38,8 @@ def issue_invoice(
 ) -> Invoice:
     """A new invoice, numbered without gaps; money paid in advance pays it at once."""
     _check_amount(amount_minor)
+    checked_moment("due date", due_at)
+    checked_text("description", description, NOTE_MAXIMUM_BYTES)
     # The operator's row orders the numbers: two invoices at once wait for one another here.
     operator = session.get_one(Operator, subscriber.operator_id, with_for_update={"key_share": True})
     last = session.scalar(select(func.max(Invoice.number)).where(Invoice.operator_id == operator.id))
@@ -77,6 +83,11 @@ def receive_payment(
     Raises Refused when that id was booked for something else.
     """
     _check_amount(amount_minor)
+    checked_text("note", note, NOTE_MAXIMUM_BYTES)
+    if not checked_text("payment method", method, METHOD_MAXIMUM_BYTES).strip():
+        raise Refused("The payment method must not be empty; write cash, bank or the like.")
+    if external_id is not None and not checked_text("external id", external_id, EXTERNAL_ID_MAXIMUM_BYTES).strip():
+        raise Refused("The external id must not be empty; leave it out where the payment has none.")
     operator = session.get_one(Operator, subscriber.operator_id)
     if external_id is not None:
         # Two deliveries of one payment at the same moment: the second waits here and then finds the first.
@@ -118,6 +129,9 @@ def receive_payment(
 def void_invoice(session: Session, operator_id: int, number: int, *, actor: str) -> Invoice:
     """Take an invoice back. Raises Refused when something was paid on it."""
     invoice = invoice_by_number(session, operator_id, number)
+    # A payment that arrives at this moment must not pay an invoice that is being taken back.
+    _lock(session, invoice.subscriber_id)
+    session.refresh(invoice)
     if session.scalar(select(func.count()).select_from(Allocation).where(Allocation.invoice_id == invoice.id)):
         raise Refused(f"Invoice {number} is paid in part or whole and cannot be taken back.")
     if invoice.voided_at is None:
@@ -161,7 +175,7 @@ def open_invoices(session: Session, operator_id: int, subscriber_ids: list[int])
 
 def _allocate(session: Session, subscriber: Subscriber) -> None:
     """Let what is left of payments pay what is left of invoices, oldest first."""
-    session.execute(select(Subscriber.id).where(Subscriber.id == subscriber.id).with_for_update())
+    _lock(session, subscriber.id)
     spent = func.coalesce(func.sum(Allocation.amount_minor), 0)
     payments = session.execute(
         select(Payment, Payment.amount_minor - spent)
@@ -193,6 +207,15 @@ def _allocate(session: Session, subscriber: Subscriber) -> None:
     session.flush()
 
 
+def _lock(session: Session, subscriber_id: int) -> None:
+    """One at a time for each subscriber.
+
+    Weaker than FOR UPDATE, which two payments at once, each holding the key share of its foreign key, would wait for
+    forever.
+    """
+    session.execute(select(Subscriber.id).where(Subscriber.id == subscriber_id).with_for_update(key_share=True))
+
+
 def _check_amount(amount_minor: int) -> None:
     if not 1 <= amount_minor <= AMOUNT_MAXIMUM_MINOR:
-        raise Refused("An amount is more than zero, in minor units of the currency, and below 10 billion units.")
+        raise Refused("An amount is more than zero and at most ten trillion.")

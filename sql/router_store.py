@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sql import audit
-from sql.errors import Refused
-from sql.models import Router
+from sql.checks import NAME_MAXIMUM_BYTES, checked_text
+from sql.errors import NotFound, Refused
+from sql.models import Node, Router
 from sql.secrets import SecretBox, router_secret_place
 
 SECRET_MAXIMUM_BYTES = 255
@@ -30,7 +31,7 @@ def add_router(
     **options: Any,
 ) -> Router:
     """A new router. `address` is where its RADIUS packets come from, and the CoA target unless said otherwise."""
-    if not name.strip() or len(name.encode("utf-8", "surrogatepass")) > 253 or "\0" in name:
+    if not checked_text("router's name", name, NAME_MAXIMUM_BYTES).strip():
         raise Refused("A router's name has 1 to 253 bytes and is not blank.")
     values = _addresses({"address": address, **options})
     values.setdefault("coa_address", values["address"])
@@ -46,6 +47,8 @@ def change_router(session: Session, router: Router, *, box: SecretBox, actor: st
     values = dict(options)
     if (secret := values.pop("secret", None)) is not None:
         router.secret = _sealed(box, router.operator_id, router.name, secret)
+    if values.get("address") is not None and router.coa_address == router.address:
+        values.setdefault("coa_address", values["address"])  # it follows, as long as nobody said otherwise
     for key, value in _addresses(values).items():
         setattr(router, key, value)
     session.flush()
@@ -76,7 +79,7 @@ def _addresses(values: dict[str, Any]) -> dict[str, Any]:
         if ready.get(key) is None:
             continue
         try:
-            ready[key] = ipaddress.ip_address(str(ready[key]))
+            ready[key] = _host(str(ready[key]))
         except ValueError as error:
             raise Refused(
                 f"{ready[key]!r} is not an IP address; a router is known by an address, not a name."
@@ -86,8 +89,23 @@ def _addresses(values: dict[str, Any]) -> dict[str, Any]:
     return ready
 
 
+def _host(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = ipaddress.ip_address(text)
+    if address.is_unspecified or address.is_multicast or "%" in text:
+        raise ValueError(text)
+    return address
+
+
+def node_by_name(session: Session, name: str) -> Node:
+    """The RADIUS node of this name. Raises NotFound."""
+    node = session.scalar(select(Node).where(Node.name == name))
+    if node is None:
+        raise NotFound(f"There is no RADIUS node {name!r}; `ispagents status` shows those there are.")
+    return node
+
+
 def _sealed(box: SecretBox, operator_id: int, name: str, secret: str) -> bytes:
-    if not SECRET_MINIMUM_BYTES <= len(secret.encode("utf-8", "surrogatepass")) <= SECRET_MAXIMUM_BYTES:
+    if len(checked_text("RADIUS secret", secret, SECRET_MAXIMUM_BYTES).encode()) < SECRET_MINIMUM_BYTES:
         raise Refused(f"A RADIUS secret has {SECRET_MINIMUM_BYTES} to {SECRET_MAXIMUM_BYTES} bytes.")
     if any(letter in secret for letter in "\0\r\n"):
         raise Refused("A RADIUS secret holds no line breaks or zero bytes.")

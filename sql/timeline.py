@@ -42,7 +42,8 @@ _QUERIES: dict[str, str] = {
             AS sentence, jsonb_build_object('change', id, 'state', state) AS d
         FROM changes WHERE operator_id = :operator AND service_id = :service""",
     "decision": """
-        SELECT decided_at AS at, format('Change %s %s by %s.%s', id, replace(state, '_', ' '),
+        -- A rule decides in the transaction that planned, whose now() is earlier than what was planned in it.
+        SELECT greatest(decided_at, created_at) AS at, format('Change %s %s by %s.%s', id, replace(state, '_', ' '),
             coalesce(decided_by, 'the rule "' || rule || '"', 'the worker'),
             CASE WHEN note = '' THEN '' ELSE ' ' || note END) AS sentence,
             jsonb_build_object('change', id, 'state', state) AS d
@@ -96,6 +97,10 @@ def timeline(session: Session, service: Service, most: int = MOST) -> list[Entry
         "subscriber": service.subscriber_id,
         "most": most,
     }
-    parts = [f"(SELECT '{kind}' AS kind, at, sentence, d FROM ({query}) AS part)" for kind, query in _QUERIES.items()]  # noqa: S608 - constants of this file
-    rows = session.execute(text(" UNION ALL ".join(parts) + " ORDER BY at DESC, kind LIMIT :most"), values)
+    parts = [
+        f"(SELECT {place} AS place, '{kind}' AS kind, at, sentence, d FROM ({query}) AS part)"  # noqa: S608 - constants
+        for place, (kind, query) in enumerate(_QUERIES.items())
+    ]
+    # What happened at one and the same moment is told in the order of the queries: cause first.
+    rows = session.execute(text(" UNION ALL ".join(parts) + " ORDER BY at DESC, place DESC LIMIT :most"), values)
     return [Entry(row.at, row.kind, row.sentence, row.d) for row in reversed(rows.all())]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from ispagents.cli import status, up
+from ispagents.cli import demo, status, up
 
 
 def mount(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("up")(up.up)
     app.command("status")(status.status)
+    app.command("demo")(demo.demo)

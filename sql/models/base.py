@@ -45,6 +45,8 @@ OptionalBig = Annotated[int | None, mapped_column(BigInteger)]
 Counter = Annotated[int, mapped_column(BigInteger, server_default="0")]
 Word = Annotated[str, mapped_column(Text)]
 OptionalWord = Annotated[str | None, mapped_column(Text)]
+# Ordered and searched by its bytes: the same on every machine, and a prefix is a range of an index.
+SortedWord = Annotated[str, mapped_column(Text(collation="C"))]
 EmptyWord = Annotated[str, mapped_column(Text, server_default="")]
 Moment = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 OptionalMoment = Annotated[datetime | None, mapped_column(DateTime(timezone=True))]

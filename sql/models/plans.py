@@ -15,6 +15,7 @@ from sql.models.base import (
     OperatorId,
     OptionalBig,
     Revision,
+    SortedWord,
     Word,
 )
 
@@ -37,7 +38,7 @@ class Plan(Base):
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]
-    name: Mapped[Word]
+    name: Mapped[SortedWord]
     price_minor: Mapped[Counter]
     period_months: Mapped[int] = mapped_column(server_default="1")
     current_version_id: Mapped[OptionalBig]

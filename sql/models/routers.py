@@ -17,7 +17,7 @@ from sql.models.base import (
     OptionalMoment,
     Revision,
     Snapshot,
-    Word,
+    SortedWord,
 )
 
 Address = IPv4Address | IPv6Address
@@ -50,7 +50,7 @@ class Router(Base):
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]
-    name: Mapped[Word]
+    name: Mapped[SortedWord]
     address: Mapped[Address] = mapped_column(INET)
     nas_address: Mapped[Address | None] = mapped_column(INET)
     coa_address: Mapped[Address] = mapped_column(INET)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Network
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Computed, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, CIDR, INET
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,6 +21,7 @@ from sql.models.base import (
     OptionalMoment,
     OptionalWord,
     Revision,
+    SortedWord,
     Word,
 )
 
@@ -29,11 +30,16 @@ class Subscriber(Base):
     """The customer; `reference` is the customer number."""
 
     __tablename__ = "subscribers"
-    __table_args__ = (UniqueConstraint("operator_id", "id"), UniqueConstraint("operator_id", "reference"))
+    __table_args__ = (
+        UniqueConstraint("operator_id", "id"),
+        UniqueConstraint("operator_id", "reference"),
+        Index("subscribers_search", "operator_id", "search_name", "reference"),
+    )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]
-    reference: Mapped[Word]
+    reference: Mapped[SortedWord]
     name: Mapped[Word]
+    search_name: Mapped[str | None] = mapped_column(Text(collation="C"), Computed("lower(name)", persisted=True))
     email: Mapped[EmptyWord]
     phone: Mapped[EmptyWord]
     language: Mapped[str] = mapped_column(Text, server_default="en")
@@ -81,7 +87,7 @@ class Service(Base):
     subscriber_id: Mapped[Big]
     plan_id: Mapped[Big]
     method: Mapped[Word]
-    username: Mapped[Word]
+    username: Mapped[SortedWord]
     password: Mapped[bytes | None] = mapped_column(LargeBinary)
     address: Mapped[IPv4Address | None] = mapped_column(INET)
     ipv6_prefix: Mapped[IPv6Network | None] = mapped_column(CIDR)
@@ -110,6 +116,7 @@ class Hold(Base):
 
     __tablename__ = "holds"
     __table_args__ = (
+        UniqueConstraint("operator_id", "id"),
         ForeignKeyConstraint(["operator_id", "service_id"], ["services.operator_id", "services.id"]),
         Index("holds_service", "operator_id", "service_id"),
     )

@@ -1,6 +1,8 @@
 -- The first schema: design sections 4, 7, 8 and 11.
 -- Every business row belongs to an operator and refers to others by (operator_id, id), so that no row can point into
 -- another operator's data even where row-level security is off.
+-- Names that lists are ordered and searched by are COLLATE "C": the same order on every machine, and a prefix is a range
+-- of the unique index. (LIKE is not leakproof, so under row-level security it never reaches an index; < and >= do.)
 
 CREATE FUNCTION current_operator() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT nullif(current_setting('app.operator', true), '')::bigint $$;
@@ -22,7 +24,7 @@ CREATE TABLE operators (
 CREATE TABLE plans (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     operator_id bigint NOT NULL REFERENCES operators,
-    name text NOT NULL CHECK (name <> '' AND octet_length(name) <= 253),
+    name text COLLATE "C" NOT NULL CHECK (name <> '' AND octet_length(name) <= 253),
     price_minor bigint NOT NULL DEFAULT 0 CHECK (price_minor >= 0),
     period_months integer NOT NULL DEFAULT 1 CHECK (period_months BETWEEN 1 AND 120),
     current_version_id bigint,
@@ -53,8 +55,9 @@ ALTER TABLE plans ADD CONSTRAINT plans_current_version_fkey
 CREATE TABLE subscribers (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     operator_id bigint NOT NULL REFERENCES operators,
-    reference text NOT NULL CHECK (reference <> '' AND octet_length(reference) <= 253),
+    reference text COLLATE "C" NOT NULL CHECK (reference <> '' AND octet_length(reference) <= 253),
     name text NOT NULL CHECK (octet_length(name) <= 1024),
+    search_name text COLLATE "C" GENERATED ALWAYS AS (lower(name)) STORED,
     email text NOT NULL DEFAULT '' CHECK (octet_length(email) <= 320),
     phone text NOT NULL DEFAULT '' CHECK (octet_length(phone) <= 64),
     language text NOT NULL DEFAULT 'en' CHECK (language ~ '^[a-z]{2}$'),
@@ -63,6 +66,7 @@ CREATE TABLE subscribers (
     UNIQUE (operator_id, id),
     UNIQUE (operator_id, reference)
 );
+CREATE INDEX subscribers_search ON subscribers (operator_id, search_name, reference);
 
 -- A RADIUS node: FreeRADIUS and edge on one machine, and the address from which its CoA leaves.
 CREATE TABLE nodes (
@@ -81,7 +85,7 @@ CREATE TABLE nodes (
 CREATE TABLE routers (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     operator_id bigint NOT NULL REFERENCES operators,
-    name text NOT NULL CHECK (name <> '' AND octet_length(name) <= 253),
+    name text COLLATE "C" NOT NULL CHECK (name <> '' AND octet_length(name) <= 253),
     address inet NOT NULL,
     nas_address inet,
     coa_address inet NOT NULL,
@@ -108,7 +112,7 @@ CREATE TABLE services (
     subscriber_id bigint NOT NULL,
     plan_id bigint NOT NULL,
     method text NOT NULL CHECK (method IN ('pppoe', 'hotspot', 'dhcp', 'static')),
-    username text NOT NULL CHECK (username <> '' AND octet_length(username) <= 253),
+    username text COLLATE "C" NOT NULL CHECK (username <> '' AND octet_length(username) <= 253),
     password bytea,
     address inet CHECK (address IS NULL OR (family(address) = 4 AND masklen(address) = 32)),
     ipv6_prefix cidr CHECK (ipv6_prefix IS NULL OR family(ipv6_prefix) = 6),
@@ -223,6 +227,7 @@ CREATE TABLE holds (
     granted_by text NOT NULL CHECK (granted_by <> ''),
     created_at timestamptz NOT NULL DEFAULT now(),
     ended_at timestamptz,
+    UNIQUE (operator_id, id),
     FOREIGN KEY (operator_id, service_id) REFERENCES services (operator_id, id)
 );
 CREATE INDEX holds_service ON holds (operator_id, service_id);

@@ -28,7 +28,8 @@ GRANT SELECT ON operators TO ispagents_web, ispagents_worker;
 GRANT INSERT, UPDATE ON operators, plans, subscribers, routers, services, invoices, holds TO ispagents_web;
 GRANT INSERT ON plan_versions, payments, allocations, audit_events TO ispagents_web;
 GRANT INSERT, UPDATE ON reviews TO ispagents_web;
-GRANT UPDATE (state, decided_at, decided_by, note, revision) ON changes TO ispagents_web;
+-- preview and its hash too: an approval that finds the preview stale renews it
+GRANT UPDATE (state, decided_at, decided_by, note, revision, preview, preview_hash) ON changes TO ispagents_web;
 GRANT INSERT ON accesses TO ispagents_web;
 -- FOR UPDATE of the allocation check
 GRANT UPDATE (note) ON payments TO ispagents_web;
