@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
 
@@ -16,9 +15,12 @@ from policy.mac import canonical_mac
 from policy.reasons import Reason
 from policy.stamp import class_of, stamp
 from radius_module.pairs import Pair, checked
-from radius_module.replica import LoginRow, Replica
+from radius_module.replica import LoginRow, Replica, login_row
 
 Request = Mapping[str, str]
+
+# Kinds of services that the answer is kept for: plans times standings times methods. More means that plans were edited.
+STANDARD_ANSWERS = 4096
 
 # The password is not known or not wanted; the decision alone accepts.
 ACCEPT_ALONE = None
@@ -42,6 +44,13 @@ class Answer(NamedTuple):
         return f"Answer(accepted={self.accepted}, reply={self.reply!r}, note={self.note!r})"
 
 
+class _Standard(NamedTuple):
+    """What every service of a kind is answered: the attributes without Class, and the stamp in Class."""
+
+    reply: tuple[Pair, ...]
+    stamp: str
+
+
 class UnknownRouter(Exception):  # noqa: N818 - reads as what happened
     """The packet's source is no router (any more): silence, since any answer would be signed with a secret gone."""
 
@@ -55,13 +64,26 @@ class Logins:
         self._clock = clock
         self._prefix = os.urandom(8).hex()
         self._numbers = count(1)
+        self._standard: dict[tuple[object, ...], _Standard] = {}
 
     def authorize(self, request: Request, source: str) -> Answer:
-        """The answer to an Access-Request from `source`. Raises NoReplica, UnknownRouter or UnfitValue."""
-        username = request.get("User-Name", "")
-        row = self._replica.login(source, username)
-        if row is None:
+        """The answer to an Access-Request from `source`. Raises NoReplica, UnknownRouter or UnfitValue.
+
+        A service that has nothing of its own but its password gets what all of its kind get, so that is decided once.
+        """
+        found = self._replica.find(source, request.get("User-Name", ""))
+        if found is None:
             raise UnknownRouter(source)
+        if found.password is None or found.special is not None or found.prepaid_until is not None:
+            return self._decided(request, login_row(found), None)
+        kind = (self._replica.generation(), found.plan_version_id, found.standing, found.method, _method(request))
+        standard = self._standard.get(kind)
+        if standard is None:
+            return self._decided(request, login_row(found), kind)
+        reply = (*standard.reply, self._class(found.service_id, standard.stamp))
+        return Answer(True, reply, found.password)
+
+    def _decided(self, request: Request, row: LoginRow, kind: tuple[object, ...] | None) -> Answer:
         login = read_login(request, row.router_id)
         facts = self._facts(row)
         access = decide(facts, login, self.now(facts))
@@ -72,6 +94,11 @@ class Logins:
                 access = decide(facts, login, self.now(facts))
             if access.kind == Kind.DENY:
                 return Answer(accepted=False, note=note(row, access.reason))
+        elif kind is not None and access.valid_until is None:
+            # Only what the replica's one generation says of plan and standing entered here, and no clock.
+            if len(self._standard) >= STANDARD_ANSWERS:
+                self._standard.clear()
+            self._standard[kind] = _Standard(_static_reply(access), stamp(access))
         return self._accept(request, row, login, access)
 
     def wrong_password(self, request: Request, source: str) -> Answer:
@@ -129,26 +156,27 @@ class Logins:
         )
 
     def _reply(self, access: Access, service_id: int) -> tuple[Pair, ...]:
+        return (*_static_reply(access), self._class(service_id, stamp(access)))
+
+    def _class(self, service_id: int, access_stamp: str) -> Pair:
         login_id = f"{self._prefix}{next(self._numbers):016x}"
-        session_class = class_of(login_id, service_id, stamp(access))
-        return (*_static_reply(access), ("Class", "+=", f"0x{session_class.encode().hex()}"))
+        return ("Class", "+=", f"0x{class_of(login_id, service_id, access_stamp).encode().hex()}")
 
 
-@lru_cache(maxsize=4096)
 def _static_reply(access: Access) -> tuple[Pair, ...]:
     return tuple([checked(name, value) for name, value in reply_attributes(access)])
 
 
 def read_login(request: Request, router_id: int) -> Login:
     """What a request says of device, place and method (RouterOS formats: Calling-Station-Id upper case, colons)."""
-    if request.get("Framed-Protocol") == "PPP":
-        method: Method | None = Method.PPPOE
-    elif request.get("Service-Type") == "Login-User":
-        method = Method.HOTSPOT
-    else:
-        method = None
     mac = canonical_mac(request.get("Calling-Station-Id", ""))
-    return Login(method, mac, router_id, request.get("NAS-Port-Id", ""))
+    return Login(_method(request), mac, router_id, request.get("NAS-Port-Id", ""))
+
+
+def _method(request: Request) -> Method | None:
+    if request.get("Framed-Protocol") == "PPP":
+        return Method.PPPOE
+    return Method.HOTSPOT if request.get("Service-Type") == "Login-User" else None
 
 
 def note(row: LoginRow, reason: Reason) -> str:

@@ -21,10 +21,13 @@ CACHE_KIB = 3072
 STATEMENTS = 16
 PLANS = 4096
 
+# What few services have travels as one value, NULL for the others: a column costs as much as a step of the search.
 _LOGIN = """
 SELECT r.router_id, r.operator_id, s.service_id, s.password, s.method, s.standing, s.plan_version_id, s.prepaid_until,
-       s.address, s.ipv6_prefix, s.delegated_ipv6_prefix, s.routes,
-       s.bind_mac, s.mac, s.bind_router, s.bound_router_id, s.bind_port, s.port
+       CASE WHEN s.address = '' AND s.ipv6_prefix = '' AND s.delegated_ipv6_prefix = '' AND s.routes = ''
+                 AND s.bind_mac = 0 AND s.bind_router = 0 AND s.bind_port = 0 THEN NULL
+            ELSE json_array(s.address, s.ipv6_prefix, s.delegated_ipv6_prefix, s.routes,
+                            s.bind_mac, s.mac, s.bind_router, s.bound_router_id, s.bind_port, s.port) END
 FROM routers AS r LEFT JOIN services AS s ON s.operator_id = r.operator_id AND s.username = ?2
 WHERE r.address = ?1
 """
@@ -64,6 +67,27 @@ class LoginRow(NamedTuple):
         return f"LoginRow(router_id={self.router_id}, service={self.service!r})"
 
 
+class Found(NamedTuple):
+    """A row of the replica as it was read, which is all that most logins need; see `login_row` for the rest.
+
+    Without `service_id` the name is unknown there. `special` is the JSON of what few services have, None without it.
+    """
+
+    router_id: int
+    operator_id: int
+    service_id: int | None
+    password: str | None
+    method: str
+    standing: str
+    plan_version_id: int
+    prepaid_until: float | None
+    special: str | None
+
+    def __repr__(self) -> str:
+        """Never shows the password."""
+        return f"Found(router_id={self.router_id}, service_id={self.service_id})"
+
+
 class Replica:
     """The replica in a folder. Follows the pointer by itself; safe for many threads."""
 
@@ -79,25 +103,17 @@ class Replica:
 
         Raises NoReplica.
         """
+        found = self.find(address, username)
+        return login_row(found) if found is not None else None
+
+    def find(self, address: str, username: str) -> Found | None:
+        """The same as it stands in the replica. Raises NoReplica."""
         row = self._one(_LOGIN, (address, username))
-        if row is None:
-            return None
-        if row[2] is None:
-            return LoginRow(row[0], row[1], None, None, Bindings())
-        prepaid = row[7]
-        service = ServiceFacts(
-            row[2],
-            _METHODS[row[4]],
-            _STANDINGS[row[5]],
-            row[6],
-            None if prepaid is None else datetime.fromtimestamp(prepaid, UTC),
-            row[8],
-            row[9],
-            row[10],
-            tuple(json.loads(row[11])) if row[11] else (),
-        )
-        bindings = Bindings(row[12] == 1, row[13], row[14] == 1, row[15], row[16] == 1, row[17])
-        return LoginRow(row[0], row[1], service, row[3], bindings)
+        return Found._make(row) if row is not None else None
+
+    def generation(self) -> object:
+        """What this thread read last: equal for as long as it is the same file. None before the first reading."""
+        return getattr(self._local, "identity", None)
 
     def router(self, address: str) -> RouterRow | None:
         """The router at this source address, or None. Raises NoReplica."""
@@ -116,18 +132,24 @@ class Replica:
         row = self._one("SELECT refusals FROM operators WHERE operator_id = ?", (operator_id,))
         if row is None:
             return OperatorFacts(operator_id)
-        return read_operator({"refusals": json.loads(row[0])}, operator_id)
+        try:
+            return read_operator({"refusals": json.loads(row[0])}, operator_id)
+        except ValueError as error:
+            raise NoReplica(f"the replica's operator {operator_id} cannot be read: {error}") from error
 
     def newest_time(self) -> float:
         """The newest moment that edge has seen on the database's clock, in seconds of the epoch; 0 if none."""
         row = self._one("SELECT value FROM meta WHERE key = 'newest_time'", ())
         return float(row[0]) if row else 0.0
 
-    def _read_plan(self, plan_version_id: int, _generation: tuple[int, int] | None) -> PlanFacts:
+    def _read_plan(self, plan_version_id: int, _generation: object) -> PlanFacts:
         row = self._one("SELECT name, facts FROM plan_versions WHERE plan_version_id = ?", (plan_version_id,))
         if row is None:
             raise NoReplica(f"the replica has no plan version {plan_version_id}; it is being rebuilt or damaged")
-        return read_plan(json.loads(row[1]), plan_version_id, row[0])
+        try:
+            return read_plan(json.loads(row[1]), plan_version_id, row[0])
+        except ValueError as error:
+            raise NoReplica(f"the replica's plan version {plan_version_id} cannot be read: {error}") from error
 
     def _one(self, statement: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
         try:
@@ -158,6 +180,21 @@ class Replica:
         self._local.identity = identity
         if old is not None:
             old.close()
+
+
+def login_row(found: Found) -> LoginRow:
+    """The facts in a row."""
+    if found.service_id is None:
+        return LoginRow(found.router_id, found.operator_id, None, None, Bindings())
+    prepaid = None if found.prepaid_until is None else datetime.fromtimestamp(found.prepaid_until, UTC)
+    known = (found.service_id, _METHODS[found.method], _STANDINGS[found.standing], found.plan_version_id, prepaid)
+    if found.special is None:
+        return LoginRow(found.router_id, found.operator_id, ServiceFacts(*known), found.password, Bindings())
+    address, ipv6, delegated_ipv6, routes, *bound = json.loads(found.special)
+    service = ServiceFacts(*known, address, ipv6, delegated_ipv6, tuple(json.loads(routes)) if routes else ())
+    bind_mac, mac, bind_router, router_id, bind_port, port = bound
+    bindings = Bindings(bind_mac == 1, mac, bind_router == 1, router_id, bind_port == 1, port)
+    return LoginRow(found.router_id, found.operator_id, service, found.password, bindings)
 
 
 def _open_file(file: Path) -> sqlite3.Connection:

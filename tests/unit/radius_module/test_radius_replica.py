@@ -204,6 +204,17 @@ def test_a_missing_plan_version_is_no_replica(writer, replica):
         replica.plan(99)
 
 
+@pytest.mark.parametrize("facts", ["", "{torn", "[]", "null", '{"nonsense": 1}', '{"rate_limit": "fast"}'])
+def test_a_plan_or_operator_that_cannot_be_read_is_no_replica(writer, replica, facts):
+    """Said in one line, which names what is wrong, rather than by a traceback for every login."""
+    writer.put_plan(5, "Broken", facts)
+    with pytest.raises(NoReplica, match="plan version 5 cannot be read"):
+        replica.plan(5)
+    writer.put_operator(5, facts.replace("null", "7"))
+    with pytest.raises(NoReplica, match="operator 5 cannot be read"):
+        replica.operator(5)
+
+
 def test_every_thread_has_a_connection_of_its_own(writer, replica):
     """SQLite's connections are for one thread at a time, and the server has several."""
     put(writer, service_row("anna", 7))
