@@ -74,9 +74,7 @@ class Ingester:
             done_bytes = ingestion.taken_bytes(connection, self._node, marker)
             records = taken.records(done_bytes)
             while batch := list(islice(records, BATCH_RECORDS)):
-                with connection.transaction():
-                    self._store(connection, folder, marker, batch)
-                    ingestion.mark_taken(connection, self._node, marker, batch[-1].end_bytes)
+                self._store_whole(connection, folder, marker, batch)
                 if stopping():
                     return
             taken.remove()
@@ -84,6 +82,20 @@ class Ingester:
             taken.close()
         # After the file is gone the marker says nothing any more; losing this line to a crash does no harm.
         ingestion.forget_file(connection, self._node, marker)
+
+    def _store_whole(
+        self, connection: psycopg.Connection[Any], folder: str, marker: str, batch: list[Record | Unreadable]
+    ) -> None:
+        """One transaction for the rows and the marker; one that met another in a deadlock is simply done again."""
+        while True:
+            try:
+                with connection.transaction():
+                    self._store(connection, folder, marker, batch)
+                    ingestion.mark_taken(connection, self._node, marker, batch[-1].end_bytes)
+            except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+                log.info("another process held the same rows; doing the batch again", file=marker)
+            else:
+                return
 
     def _store(
         self,

@@ -152,6 +152,13 @@ def claim(session: DatabaseSession, operator_id: int, router_id: int, most: int 
 
 def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Outcome]) -> None:
     """Store how attempts ended: evidence, the step's state, and what the session now has."""
+    # Sessions before steps, as edge and `enforce` lock them: the other order could deadlock.
+    session.execute(
+        select(Session.id)
+        .where(Session.id.in_([one.claimed.session_id for one in outcomes]))
+        .order_by(Session.id)
+        .with_for_update()
+    )
     steps = {
         step.id: step
         for step in session.scalars(
