@@ -24,9 +24,9 @@ from sql.wanted import Decider
 
 # PostgreSQL's infinity does not fit into Python; nobody will wait this long.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-CLAIM_AT_ONCE = 512
-# A claimed step is looked at again after this long even if the worker that claimed it vanished.
-CLAIM_S = 120
+# A claimed step is looked at again after this long, in case the worker that claimed it vanished. It is longer than two
+# windows of a router that never answers take: 2 x 17 s (network/coa/target.py), and the wait for the edges.
+CLAIM_S = 45
 # A node that has not reported for this long is taken for dead, and a Disconnect no longer waits for its replica.
 NODE_SILENT_S = 60
 
@@ -101,7 +101,7 @@ def enforce(session: DatabaseSession, operator_id: int, service_ids: list[int], 
     return len(routers)
 
 
-def claim(session: DatabaseSession, operator_id: int, router_id: int, most: int = CLAIM_AT_ONCE) -> list[Claimed]:
+def claim(session: DatabaseSession, operator_id: int, router_id: int, most: int) -> list[Claimed]:
     """Mark waiting steps of a router as started, with an evidence row each, before anything is sent.
 
     A step found started belongs to a worker that vanished: what it did is unknown, so the same is sent again.

@@ -173,6 +173,24 @@ def open_invoices(session: Session, operator_id: int, subscriber_ids: list[int])
     return result
 
 
+def paid_minor(session: Session, invoice: Invoice) -> int:
+    """How much was paid on an invoice."""
+    paid = select(func.coalesce(func.sum(Allocation.amount_minor), 0)).where(Allocation.invoice_id == invoice.id)
+    return int(session.scalar(paid) or 0)
+
+
+def credit_minor(session: Session, subscriber: Subscriber) -> int:
+    """What a subscriber has paid that no invoice has used yet."""
+    mine = (Payment.operator_id == subscriber.operator_id, Payment.subscriber_id == subscriber.id)
+    received = session.scalar(select(func.coalesce(func.sum(Payment.amount_minor), 0)).where(*mine))
+    used = session.scalar(
+        select(func.coalesce(func.sum(Allocation.amount_minor), 0))
+        .join(Payment, Payment.id == Allocation.payment_id)
+        .where(*mine)
+    )
+    return int(received or 0) - int(used or 0)
+
+
 def _allocate(session: Session, subscriber: Subscriber) -> None:
     """Let what is left of payments pay what is left of invoices, oldest first."""
     _lock(session, subscriber.id)

@@ -30,6 +30,8 @@ log = structlog.get_logger("worker.enforce")
 LOOK_AGAIN_S = 0.1
 # Answers that come within this time are stored together.
 GATHER_S = 0.01
+# Steps are claimed for two windows: one on the wire, one ready. More would outlive their claim at a dead router.
+IN_HAND_WINDOWS = 2
 EDGE_WAIT_S = 5.0
 EDGE_LOOK_S = 0.02
 
@@ -59,7 +61,8 @@ class RouterWorker:
         flights: set[asyncio.Task[Outcome]] = set()
         count = 0
         while True:
-            claimed = [] if self._stopping() else await asyncio.to_thread(self._claim, worked)
+            room = IN_HAND_WINDOWS * worked.target.window - len(flights)
+            claimed = await asyncio.to_thread(self._claim, worked, room) if room > 0 and not self._stopping() else []
             count += len(claimed)
             if claimed:
                 edges = asyncio.ensure_future(self._await_edges(claimed))
@@ -90,9 +93,9 @@ class RouterWorker:
             )
         return Worked(target, operator_id, router_id)
 
-    def _claim(self, worked: Worked) -> list[Claimed]:
+    def _claim(self, worked: Worked, most: int) -> list[Claimed]:
         with acting_for(self._engine, worked.operator_id) as session:
-            return claim(session, worked.operator_id, worked.router_id)
+            return claim(session, worked.operator_id, worked.router_id, most)
 
     def _store(self, worked: Worked, outcomes: list[Outcome]) -> None:
         with acting_for(self._engine, worked.operator_id) as session:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from procrastinate import App, PsycopgConnector
+from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Job
 from sqlalchemy import Engine
@@ -21,24 +21,27 @@ log = structlog.get_logger("worker.jobs")
 
 CONCURRENCY = 20
 TICK_S = 1.0
-# Procrastinate updates a worker's heartbeat every 10 s; a job of a worker silent for three of them is taken back.
-STALLED_S = 30.0
-STALLED_EVERY_TICKS = 10
+# A job of a worker that has been silent for five heartbeats is taken back; a claimed step still has one owner then.
+HEARTBEAT_S = 2.0
+STALLED_S = 10.0
+STALLED_EVERY_TICKS = 5
+# A job that met a deadlock or a database on its way down is done again; what a clock can find needs no more than that.
+RETRY = RetryStrategy(max_attempts=8, wait=1, linear_wait=2)
 
 
 def build_app(conninfo: str, engine: Engine, routers: RouterWorker) -> App:
     """The app with its tasks. Every task is level-triggered: run twice it does nothing the second time."""
     app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6))
 
-    @app.task(name=REVIEW, queue=PLANNING_QUEUE)
+    @app.task(name=REVIEW, queue=PLANNING_QUEUE, retry=RETRY)
     async def review_services(operator_id: int) -> None:
         await asyncio.to_thread(planning.review_operator, engine, operator_id)
 
-    @app.task(name=ENFORCE, queue=PLANNING_QUEUE)
+    @app.task(name=ENFORCE, queue=PLANNING_QUEUE, retry=RETRY)
     async def enforce_services(operator_id: int, service_ids: list[int]) -> None:
         await asyncio.to_thread(planning.enforce_services, engine, operator_id, service_ids)
 
-    @app.task(name=WORK_ROUTER, queue=ROUTERS_QUEUE)
+    @app.task(name=WORK_ROUTER, queue=ROUTERS_QUEUE, retry=RETRY)
     async def work_router(operator_id: int, router_id: int) -> None:
         await routers.work(operator_id, router_id)
 
@@ -74,7 +77,7 @@ async def run(app: App, engine: Engine, node: str, stop: asyncio.Event, ready: C
                 delete_jobs="always",
                 install_signal_handlers=False,
                 shutdown_graceful_timeout=8.0,
-                update_heartbeat_interval=10.0,
+                update_heartbeat_interval=HEARTBEAT_S,
                 stalled_worker_timeout=STALLED_S,
             )
         )
