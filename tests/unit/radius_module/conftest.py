@@ -10,8 +10,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that these tests also run by themselves
 
 from fixtures_freeradius import CONTROL, router_row
+from hypothesis import HealthCheck, settings
 
 from edge.replica_writer import ReplicaWriter
+
+# A busy machine is no failure, and a failing run prints how to repeat it.
+settings.register_profile("ispagents", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("ispagents")
 
 PLAN = '{"rate_limit": "10M/50M"}'
 

@@ -1,7 +1,7 @@
 """How an access reaches a live session."""
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from policy_strategies import accesses
 
@@ -23,6 +23,16 @@ NEVER_BY_COA = {
 GRANT = Access(Kind.GRANT, Reason.PLAN, "10M/50M", ("home",), interim_interval_s=300)
 OVERDUE = Access(Kind.RESTRICT, Reason.SUSPENDED, "256k/256k", ("overdue",), interim_interval_s=300)
 WITH_LISTS, WITHOUT_LISTS = Abilities(coa_address_list=True), Abilities()
+# The fields of an access that a CoA can change.
+CHANGEABLE = (
+    "rate_limit",
+    "address_lists",
+    "group",
+    "filter_id",
+    "idle_timeout_s",
+    "session_timeout_s",
+    "port_limit",
+)
 all_abilities = st.builds(Abilities, st.booleans(), st.booleans())
 
 
@@ -30,8 +40,10 @@ all_abilities = st.builds(Abilities, st.booleans(), st.booleans())
 def neighbours(draw):
     """Two accesses that share most fields, as before and after a change."""
     first, second = draw(accesses), draw(accesses)
-    kept = draw(st.sets(st.sampled_from(Access._fields)))
-    return first, second._replace(**{name: getattr(first, name) for name in kept})
+    fields = draw(st.sampled_from([Access._fields, CHANGEABLE]))
+    changed = draw(st.sets(st.sampled_from(fields), min_size=1, max_size=3))
+    values = Access._field_defaults if draw(st.booleans()) else second._asdict()
+    return first, first._replace(**{name: values.get(name, getattr(second, name)) for name in changed})
 
 
 def grouped(pairs):
@@ -69,20 +81,45 @@ def test_a_coa_names_only_what_coa_can_change(two, abilities):
     assert bool(names) == (route.kind == RouteKind.COA)
 
 
-@given(neighbours(), all_abilities)
-def test_an_address_pool_or_route_needs_a_disconnect(two, abilities):
+STUBBORN = {
+    "address": "100.64.0.7",
+    "pool": "another",
+    "routes": ("10.9.0.0/24 0.0.0.0 1",),
+    "ipv6_prefix": "2001:db8:9::/64",
+    "delegated_ipv6_prefix": "2001:db8:9::/56",
+    "ipv6_pool": "another",
+    "delegated_ipv6_pool": "another",
+}
+
+
+@pytest.mark.parametrize(("field", "value"), STUBBORN.items())
+@given(two=neighbours(), lists=st.booleans())
+def test_an_address_pool_or_route_needs_a_disconnect(two, lists, field, value):
     """Where one of them differs there is no CoA, whatever else differs."""
-    applied, target = two
-    had, wanted = grouped(reply_attributes(applied)), grouped(reply_attributes(target))
-    assume(abilities.dynamic_authorization and any(had.get(name) != wanted.get(name) for name in NEVER_BY_COA))
+    applied, target = (access._replace(kind=Kind.GRANT, address="") for access in two)
+    applied, target = applied._replace(**{field: () if field == "routes" else ""}), target._replace(**{field: value})
+    abilities = Abilities(coa_address_list=lists)
     assert choose(applied, target, abilities).kind == RouteKind.DISCONNECT
+    assert choose(target, applied, abilities).kind == RouteKind.DISCONNECT
+
+
+@pytest.mark.parametrize("field", CHANGEABLE)
+@settings(max_examples=20)
+@given(access=accesses)
+def test_what_must_vanish_needs_a_disconnect(access, field):
+    """CoA replaces and never removes: left out, a list or speed would stay on the customer."""
+    without = access._replace(**{"kind": Kind.GRANT, field: Access._field_defaults[field]})
+    some = {"": "1M/1M", 0: 1, (): ("home",)}[getattr(without, field)]
+    given_it = without._replace(**{field: some})
+    assert choose(given_it, without, WITH_LISTS).kind == RouteKind.DISCONNECT
+    assert choose(without, given_it, WITH_LISTS).kind == RouteKind.COA
 
 
 @given(accesses, all_abilities)
 def test_what_is_so_already_needs_nothing(access, abilities):
     """Sending a change twice is no second change."""
-    assume(access.kind != Kind.DENY and abilities.dynamic_authorization)
-    assert choose(access, access, abilities).kind == RouteKind.NOTHING
+    access = access._replace(kind=Kind.RESTRICT)
+    assert choose(access, access, abilities._replace(dynamic_authorization=True)).kind == RouteKind.NOTHING
 
 
 @given(st.none() | accesses, accesses)
@@ -94,7 +131,7 @@ def test_a_router_without_incoming_waits_for_the_next_login(applied, target):
 @given(st.none() | accesses, accesses, all_abilities)
 def test_who_gets_nothing_is_disconnected(applied, target, abilities):
     """No CoA says "go away"."""
-    assume(abilities.dynamic_authorization)
+    abilities = abilities._replace(dynamic_authorization=True)
     assert choose(applied, target._replace(kind=Kind.DENY), abilities).kind == RouteKind.DISCONNECT
 
 
