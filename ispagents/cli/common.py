@@ -1,24 +1,19 @@
-"""What all commands share: the state folder, acting for an operator, and output as a table or as JSON."""
+"""What all commands share: the state folder, acting for an operator, and common options."""
 
 from __future__ import annotations
 
 import getpass
-import json
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from sqlalchemy.orm import Session
 
+from ispagents.cli.output import print_json, printable, show, show_one
 from ispagents.database import Databases, find, secret_box
 from ispagents.errors import Problem
 from ispagents.settings import Settings, load
@@ -27,7 +22,11 @@ from sql.roles import Role
 from sql.secrets import SecretBox
 from sql.sessions import acting_for, operator_names
 
+__all__ = ["print_json", "show", "show_one"]
+
 ROWS = 100
+NO_MORE = "There is nothing after that."
+ID_MAXIMUM = 2**63 - 1
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 OperatorOption = Annotated[
@@ -40,6 +39,9 @@ StateOption = Annotated[
     ),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many rows at most.")]
+Id = Annotated[int, typer.Argument(min=1, max=ID_MAXIMUM, show_default=False)]
+SearchOption = Annotated[str, typer.Option("--search", help="Only those that begin with this.")]
+SubscriberOption = Annotated[str, typer.Option("--subscriber", help="Only those of this customer number.")]
 AfterOption = Annotated[str, typer.Option("--after", help="Go on after this key, the last one of the page before.")]
 
 
@@ -96,66 +98,6 @@ def acting(operator: str) -> Iterator[tuple[Session, int]]:
         engine.dispose()
 
 
-def show(rows: Iterable[dict[str, Any]], *, as_json: bool, title: str, empty: str) -> None:
-    """Print rows as a table, or as a JSON list. `empty` says what to do when there are none."""
-    found = list(rows)
-    if as_json:
-        print_json(found)
-        return
-    if not found:
-        Console().print(Text(empty))
-        return
-    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
-    for name in found[0]:
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for row in found:
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
-    Console().print(table)
-
-
-def show_one(row: dict[str, Any], *, as_json: bool) -> None:
-    """Print one thing as `name  value` lines, or as a JSON object."""
-    if as_json:
-        print_json(row)
-        return
-    width = max(len(name) for name in row)
-    for name, value in row.items():
-        Console().print(Text(f"{name.replace('_', ' '):<{width}}  {_cell(value)}"))
-
-
-def print_json(value: Any) -> None:
-    """Print a value as JSON, for programs."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
-
-
-def money_minor(text: str, currency: str) -> int:
-    """An amount such as 12.50 in minor units. Raises Problem. ISO 4217's exceptions follow with the ledger."""
-    try:
-        amount = Decimal(text)
-    except InvalidOperation as error:
-        raise Problem(f"{text!r} is not an amount; write it as 12.50.") from error
-    minor = amount.scaleb(2) if amount.is_finite() else Decimal(0)
-    if minor != minor.to_integral_value() or minor <= 0:
-        raise Problem(f"{text!r} is not an amount of {currency}; write more than zero with at most two decimals.")
-    return int(minor)
-
-
-def money_text(minor: int, currency: str) -> str:
-    """An amount for people."""
-    return f"{Decimal(minor).scaleb(-2):.2f} {currency}"
-
-
-def moment(text: str) -> datetime:
-    """A moment from `2026-12-05` (its midnight, UTC) or ISO 8601 with an offset. Raises Problem."""
-    try:
-        if len(text) == len("2026-12-05"):
-            return datetime.combine(date.fromisoformat(text), time(), UTC)
-        value = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Problem(f"{text!r} is not a date; write 2026-12-05 or 2026-12-05T18:00+01:00.") from error
-    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-
-
 def _operator_id(names: dict[str, int], wanted: str) -> int:
     if not names:
         raise Problem("There is no operator yet; add one with `ispagents operator add NAME --currency EUR`.")
@@ -173,19 +115,13 @@ def _listed(names: Sequence[str] | dict[str, int]) -> str:
     return ", ".join(repr(name) for name in some) + (", ..." if len(names) > len(some) else "")
 
 
-def _cell(value: Any) -> str:
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, list | tuple):
-        return ", ".join(_cell(part) for part in value) or "-"
-    if isinstance(value, dict):
-        return json.dumps(value, default=_plain, ensure_ascii=False)
-    return str(value).replace("\n", "\\n").replace("\r", "\\r").replace("\x1b", "\\x1b")
+def more(rows: Sequence[dict[str, Any]], limit: int, key: str) -> str:
+    """How to get the next page, where this one is full."""
+    return f"There may be more: go on with --after {shlex.quote(str(rows[-1][key]))}" if len(rows) == limit else ""
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def nothing(empty: str, *, search: str, after: str) -> str:
+    """What an empty list says: that nothing matches or follows, or what to do first."""
+    if search:
+        return f"Nothing begins with {printable(search)!r}."
+    return NO_MORE if after else empty

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption
-from ispagents.errors import Problem
+from ispagents.cli.inputs import given, json_object
 from sql.customers import add_operator, set_operator
 from sql.models import Operator
 from sql.roles import Role
@@ -31,13 +30,16 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add an operator."""
-    options = _given(time_zone=time_zone, grace_days=grace_days, overdue_days=overdue_days)
+    options = given(time_zone=time_zone, grace_days=grace_days, overdue_days=overdue_days)
     engine = common.databases().engine(Role.WEB, pool=1)
-    with Session(engine, expire_on_commit=False) as session, session.begin():
-        operator = add_operator(session, name=name, currency=currency, actor=common.actor(), **options)
-        session.refresh(operator)
-        common.show_one(_row(operator), as_json=as_json)
-    engine.dispose()
+    try:
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            operator = add_operator(session, name=name, currency=currency, actor=common.actor(), **options)
+            session.refresh(operator)
+            row = _row(operator)
+    finally:
+        engine.dispose()
+    common.show_one(row, as_json=as_json)
 
 
 @app.command("set")
@@ -57,7 +59,7 @@ def change(
     as_json: JsonOption = False,
 ) -> None:
     """Change an operator's choices."""
-    options = _given(time_zone=time_zone, grace_days=grace_days, overdue_days=overdue_days)
+    options = given(time_zone=time_zone, grace_days=grace_days, overdue_days=overdue_days)
     if automatic is not None:
         options["automatic_changes"] = [kind.strip() for kind in automatic.split(",") if kind.strip()]
     if refusals is not None:
@@ -65,7 +67,8 @@ def change(
     with common.acting(name) as (session, operator_id):
         operator = set_operator(session, operator_id, actor=common.actor(), **options)
         session.refresh(operator)
-        common.show_one(_row(operator), as_json=as_json)
+        row = _row(operator)
+    common.show_one(row, as_json=as_json)
 
 
 @app.command("list")
@@ -73,27 +76,15 @@ def list_all(as_json: JsonOption = False) -> None:
     """List the operators."""
     engine = common.databases().engine(Role.WEB, pool=1)
     rows = []
-    for operator_id in operator_names(engine).values():
-        with acting_for(engine, operator_id) as session:
-            rows.append(_row(session.get_one(Operator, operator_id)))
-    engine.dispose()
-    empty = "There is no operator yet; add one with `ispagents operator add NAME --currency EUR`."
-    common.show(rows, as_json=as_json, title="Operators", empty=empty)
-
-
-def json_object(text: str, option: str) -> dict[str, Any]:
-    """A JSON object from an option. Raises Problem."""
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise Problem(f"{option} is not JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise Problem(f"{option} needs a JSON object, such as {{}}.")
-    return value
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}
+        for operator_id in operator_names(engine).values():
+            with acting_for(engine, operator_id) as session:
+                rows.append(_row(session.get_one(Operator, operator_id)))
+    finally:
+        engine.dispose()
+    empty = "There is no operator yet; add one with `ispagents operator add NAME --currency EUR`."
+    columns = ("name", "currency", "time_zone", "grace_days", "overdue_days", "automatic")
+    common.show(rows, as_json=as_json, title="Operators", empty=empty, columns=columns)
 
 
 def _row(operator: Operator) -> dict[str, Any]:

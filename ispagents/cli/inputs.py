@@ -1,0 +1,126 @@
+"""What people type, read strictly: amounts, moments, JSON, and secrets, which are never arguments."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import secrets
+import string
+import sys
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ispagents.errors import Problem
+
+SECRET_MAXIMUM_BYTES = 1024
+PASSWORD_LETTERS = 16  # of 55: 92 bits
+SECRET_LETTERS = 32
+# Without those that look alike on paper (0O, 1lI), since somebody types it into a router.
+LETTERS = "".join(sorted(set(string.ascii_letters + string.digits) - set("0O1lIo")))
+
+_AMOUNT = re.compile(r"([0-9]{1,14})(\.[0-9]{1,2})?")
+_GIGABYTES = re.compile(r"[0-9]{1,7}(\.[0-9]{1,3})?")
+
+
+def money_minor(text: str, currency: str, *, minimum_minor: int = 1) -> int:
+    """An amount such as 12.50 in minor units. Raises Problem. ISO 4217's exceptions follow with the ledger."""
+    if _AMOUNT.fullmatch(text) is None:
+        raise Problem(f"{_short(text)} is not an amount of {currency}; write it as 12.50, with a point and no sign.")
+    minor = int(Decimal(text).scaleb(2))
+    if minor < minimum_minor:
+        raise Problem(f"{_short(text)} is not an amount of {currency}; write more than zero.")
+    return minor
+
+
+def gigabytes(text: str) -> int:
+    """Bytes of an amount such as 500 or 0.5 GB (10^9 bytes). Raises Problem."""
+    if _GIGABYTES.fullmatch(text) is None:
+        raise Problem(f"{_short(text)} is not a number of gigabytes; write it as 500 or 0.5.")
+    return int(Decimal(text).scaleb(9))
+
+
+def moment(text: str) -> datetime:
+    """A moment from `2026-12-05` (its midnight, UTC) or ISO 8601 with an offset. Raises Problem."""
+    try:
+        if len(text) == len("2026-12-05"):
+            return datetime.combine(date.fromisoformat(text), time(), UTC)
+        value = datetime.fromisoformat(text)
+        return value.astimezone(UTC) if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise Problem(f"{_short(text)} is not a date; write 2026-12-05 or 2026-12-05T18:00+01:00.") from error
+
+
+def optional_moment(text: str) -> datetime | None:
+    """A moment, or None for `none` and for an empty text."""
+    return moment(text) if text and text != "none" else None
+
+
+def json_object(text: str, option: str) -> dict[str, Any]:
+    """A JSON object from an option. Raises Problem."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Problem(f"{option} is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise Problem(f"{option} needs a JSON object, such as {{}}.")
+    return value
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given at all."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def read_secret(what: str, *, from_stdin: bool, file: Path | None, generate: int = 0) -> tuple[str, bool]:
+    """A secret from exactly one source: generated (so many letters), standard input, a file, or a hidden prompt.
+
+    Returns it, and whether it was generated. Raises Problem when there is no source, or more than one.
+    """
+    if sum((bool(generate), from_stdin, file is not None)) > 1:
+        raise Problem(f"Give the {what} in one way only.")
+    if generate:
+        return "".join(secrets.choice(LETTERS) for _ in range(generate)), True
+    if from_stdin:
+        return _line(what, sys.stdin.buffer.readline(SECRET_MAXIMUM_BYTES + 2), "standard input"), False
+    if file is not None:
+        try:
+            with file.open("rb") as opened:
+                return _line(what, opened.read(SECRET_MAXIMUM_BYTES + 2), str(file)), False
+        except (OSError, ValueError) as error:
+            raise Problem(f"The file {str(file)!r} with the {what} cannot be read: {error}.") from error
+    if not sys.stdin.isatty():
+        raise Problem(
+            f"There is no terminal to ask for the {what}; "
+            f"give it by --{what}-stdin or --{what}-file FILE, or let --generate-{what} make one."
+        )
+    return _typed_twice(what), False
+
+
+def _line(what: str, data: bytes, source: str) -> str:
+    try:
+        text = data.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise Problem(f"The {what} from {source} is not valid UTF-8.") from error
+    if not text:
+        raise Problem(f"The {what} from {source} is empty; write it as one line.")
+    if "\n" in text or "\r" in text:
+        raise Problem(f"The {what} from {source} has more than one line.")
+    return text
+
+
+def _typed_twice(what: str) -> str:
+    try:
+        text = getpass.getpass(f"{what.capitalize()}: ")
+        again = getpass.getpass("Again: ")
+    except EOFError as error:
+        raise Problem(f"No {what} was typed.") from error
+    if text != again:
+        raise Problem(f"The two {what}s differ; try again.")
+    return _line(what, text.encode("utf-8", "surrogateescape"), "the terminal")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "...")

@@ -1,0 +1,107 @@
+"""`ispagents invoice`: what subscribers owe."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from ispagents.cli import common
+from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption, SubscriberOption
+from ispagents.cli.inputs import moment, money_minor
+from ispagents.cli.output import money_text
+from ispagents.errors import Problem
+from sql.customers import subscriber_by_reference
+from sql.listing import Paid, invoices
+from sql.models import Operator
+from sql.money import issue_invoice, paid_minor, void_invoice
+
+app = typer.Typer(no_args_is_help=True, help="What subscribers owe, and until when.")
+
+EMPTY = "There is no invoice yet; add one with `ispagents invoice add NUMBER --amount 15.00 --due-in-days 14`."
+
+
+@app.command("add")
+def add(
+    subscriber: Annotated[str, typer.Argument(help="The customer number.")],
+    amount: Annotated[str, typer.Option(help="Such as 15.00.")],
+    due: Annotated[str | None, typer.Option(help="2026-12-01, or ISO 8601 with an offset.")] = None,
+    due_in_days: Annotated[int | None, typer.Option(min=-3650, max=3650, help="Negative lies in the past.")] = None,
+    description: Annotated[str, typer.Option()] = "",
+    operator: OperatorOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Add an invoice; money paid in advance pays it at once."""
+    if (due is None) == (due_in_days is None):
+        raise Problem("Say when the invoice is due, by --due 2026-12-01 or by --due-in-days 14.")
+    due_at = moment(due) if due is not None else datetime.now(UTC) + timedelta(days=due_in_days or 0)
+    with common.acting(operator) as (session, operator_id):
+        currency = session.get_one(Operator, operator_id).currency
+        found = subscriber_by_reference(session, operator_id, subscriber)
+        invoice = issue_invoice(
+            session,
+            found,
+            amount_minor=money_minor(amount, currency),
+            due_at=due_at,
+            description=description,
+            actor=common.actor(),
+        )
+        row = _row(Paid(invoice, found.reference, paid_minor(session, invoice)))
+    common.show_one(row, as_json=as_json)
+
+
+@app.command("list")
+def list_all(
+    subscriber: SubscriberOption = "",
+    limit: LimitOption = common.ROWS,
+    after: AfterOption = "",
+    operator: OperatorOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List invoices, the newest first."""
+    with common.acting(operator) as (session, operator_id):
+        found = subscriber_by_reference(session, operator_id, subscriber) if subscriber else None
+        rows = [_row(one) for one in invoices(session, operator_id, subscriber=found, after=after, limit=limit)]
+    common.show(
+        rows,
+        as_json=as_json,
+        title="Invoices",
+        empty=common.nothing(
+            f"Subscriber {subscriber!r} has no invoice yet." if subscriber else EMPTY, search="", after=after
+        ),
+        columns=("number", "subscriber", "amount", "open", "due_at", "state", "description"),
+        more=common.more(rows, limit, "number"),
+    )
+
+
+@app.command("void")
+def void(number: common.Id, operator: OperatorOption = "", as_json: JsonOption = False) -> None:
+    """Take an invoice back on which nothing was paid."""
+    with common.acting(operator) as (session, operator_id):
+        invoice = void_invoice(session, operator_id, number, actor=common.actor())
+        row = {"number": invoice.number, "state": "void", "voided_at": invoice.voided_at}
+    common.show_one(row, as_json=as_json)
+
+
+def _row(one: Paid) -> dict[str, Any]:
+    invoice, open_minor = one.invoice, one.invoice.amount_minor - one.paid_minor
+    return {
+        "number": invoice.number,
+        "subscriber": one.reference,
+        "amount": money_text(invoice.amount_minor, invoice.currency),
+        "amount_minor": invoice.amount_minor,
+        "open": money_text(0 if invoice.voided_at else open_minor, invoice.currency),
+        "open_minor": 0 if invoice.voided_at else open_minor,
+        "due_at": invoice.due_at,
+        "state": _state(invoice.voided_at, open_minor, invoice.due_at),
+        "description": invoice.description,
+    }
+
+
+def _state(voided_at: datetime | None, open_minor: int, due_at: datetime) -> str:
+    if voided_at is not None:
+        return "void"
+    if open_minor == 0:
+        return "paid"
+    return "overdue" if due_at < datetime.now(UTC) else "open"
