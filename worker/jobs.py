@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import structlog
 from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Job
+from psycopg import AsyncConnection
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -60,36 +62,58 @@ def quiet_jobs() -> None:
     plain.log_context = without_arguments
 
 
-async def run(app: App, engine: Engine, node: str, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+async def run(
+    app: App, conninfo: str, engine: Engine, node: str, stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
     """Work until `stop` is set; `ready` is called once the database was reached.
 
-    Raises when the database stays away, so that the supervisor starts a fresh worker.
+    Raises DatabaseLost when its connection breaks: Procrastinate would go on, but deaf to notifications, and every
+    payment would wait for its polling. The caller begins anew with a fresh app.
     """
-    async with app.open_async():
-        ready()
-        worker = asyncio.ensure_future(
-            app.run_worker_async(
-                queues=[PLANNING_QUEUE, ROUTERS_QUEUE, node_queue(node)],
-                name=f"worker@{node}",
-                concurrency=CONCURRENCY,
-                wait=True,
-                fetch_job_polling_interval=1.0,
-                delete_jobs="always",
-                install_signal_handlers=False,
-                shutdown_graceful_timeout=8.0,
-                update_heartbeat_interval=HEARTBEAT_S,
-                stalled_worker_timeout=STALLED_S,
-            )
-        )
-        ticker = asyncio.ensure_future(_tick(app, engine))
-        stopper = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({worker, ticker, stopper}, return_when=asyncio.FIRST_COMPLETED)
-        finished = [task for task in (worker, ticker) if task.done()]
-        for task in (worker, ticker, stopper):
-            task.cancel()
-        await asyncio.gather(worker, ticker, stopper, return_exceptions=True)
-        for task in finished:
-            task.result()
+    try:
+        async with app.open_async(), await AsyncConnection.connect(conninfo, autocommit=True) as watched:
+            ready()
+            tasks = [
+                asyncio.ensure_future(_work(app, node)),
+                asyncio.ensure_future(_tick(app, engine)),
+                asyncio.ensure_future(_watch(watched)),
+                asyncio.ensure_future(stop.wait()),
+            ]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finished = [task for task in tasks if task.done()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for task in finished:
+                task.result()
+    except (psycopg.OperationalError, ConnectorException) as error:
+        raise DatabaseLost(" ".join(str(error.__cause__ or error).split())) from error
+
+
+class DatabaseLost(Exception):  # noqa: N818 - reads as what happened
+    """The database went away; a fresh run helps as soon as it is back."""
+
+
+async def _work(app: App, node: str) -> None:
+    await app.run_worker_async(
+        queues=[PLANNING_QUEUE, ROUTERS_QUEUE, node_queue(node)],
+        name=f"worker@{node}",
+        concurrency=CONCURRENCY,
+        wait=True,
+        fetch_job_polling_interval=1.0,
+        delete_jobs="always",
+        install_signal_handlers=False,
+        shutdown_graceful_timeout=8.0,
+        update_heartbeat_interval=HEARTBEAT_S,
+        stalled_worker_timeout=STALLED_S,
+    )
+
+
+async def _watch(connection: AsyncConnection[Any]) -> None:
+    """Wait for what never comes: a notification on no channel. Ends only by the connection's end."""
+    async for _ in connection.notifies():
+        continue
+    raise psycopg.OperationalError("the connection was closed")
 
 
 async def _tick(app: App, engine: Engine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from ispagents.demo.isp import Customer
@@ -48,13 +48,10 @@ def town(scene: Scene, others: list[Customer]) -> None:
         f"{at_routers} live sessions at the routers",
     )
 
-    def counted() -> int:
-        with scene.database() as session:
-            query = text("SELECT count(*) FROM sessions WHERE ended_at IS NULL")
-            return int(session.execute(query).scalar_one())
-
-    seen = scene.wait(lambda: counted() == at_routers)
-    scene.claim("Each of them is an open session in PostgreSQL, through spool and edge", seen, f"{counted()} open")
+    seen = scene.wait(lambda: scene.open_sessions() == at_routers)
+    scene.claim(
+        "Each of them is an open session in PostgreSQL, through spool and edge", seen, f"{scene.open_sessions()} open"
+    )
 
 
 def suspension(scene: Scene, by_coa: Customer, by_disconnect: Customer) -> None:
@@ -169,7 +166,7 @@ def outage(scene: Scene, early: Customer, late: Customer) -> None:
         arrived and f"{len(arrived)} sessions, above 4 GiB each, by Gigawords",
     )
     at_routers = _live_at_routers(scene)
-    open_now = scene.wait(lambda: _open_count(scene) == at_routers)
+    open_now = scene.wait(lambda: scene.open_sessions() == at_routers)
     scene.claim("Open sessions in the database are those at the routers", open_now, f"{at_routers} sessions")
 
 
@@ -227,11 +224,6 @@ def _evidence(scene: Scene, customer: Customer) -> str:
 
 def _live_at_routers(scene: Scene) -> int:
     return sum(scene.field.read(lambda one=router: len(one.running.sessions)) for router in scene.field.routers)  # type: ignore[misc] # as above
-
-
-def _open_count(scene: Scene) -> int:
-    with scene.database() as session:
-        return int(session.execute(text("SELECT count(*) FROM sessions WHERE ended_at IS NULL")).scalar_one())
 
 
 def _counted(scene: Scene, people: list[Customer]) -> dict[str, tuple[tuple[int, int], int]] | None:

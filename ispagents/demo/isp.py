@@ -123,9 +123,9 @@ def customers(engine: Engine, operator_id: int, box: SecretBox) -> list[Customer
                 _method(service),
                 service.mac or mac_of(service.id),
                 plan,
-                place % 2,
+                service.id % 2,
             )
-            for place, (service, plan, _) in enumerate(rows)
+            for service, plan, _ in rows
         ]
 
 

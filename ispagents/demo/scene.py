@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.text import Text
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session as DatabaseSession
 
 from ispagents.demo.field import REDIAL_S, Field
@@ -48,6 +48,7 @@ class Scene:
     operator_id: int
     customers: list[Customer]
     console: Console
+    began: datetime
     claims: int = 0
     failures: list[str] = dataclasses.field(default_factory=list)
 
@@ -141,6 +142,12 @@ class Scene:
             subscriber = self._subscriber(session, customer)
             receive_payment(session, subscriber, amount_minor=amount_minor, method="transfer", actor=ACTOR)
         return time.time()
+
+    def open_sessions(self) -> int:
+        """Open sessions in the database that began in this story; an earlier demo's routers never said goodbye."""
+        query = text("SELECT count(*) FROM sessions WHERE ended_at IS NULL AND started_at >= :began")
+        with self.database() as session:
+            return int(session.execute(query, {"began": self.began}).scalar_one())
 
     def waiting_change(self, customer: Customer) -> Change | None:
         """The change of the customer's service that waits for a person."""

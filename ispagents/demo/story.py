@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 from rich.text import Text
@@ -45,7 +46,9 @@ def scene(installation: Installation, console: Console, *, fixed_addresses: bool
     try:
         field.start()
         isp.register(engine, operator_id, box, field.routers)
-        stage = Scene(installation, field, engine, operator_id, [], console)
+        # FreeRADIUS's timestamps are whole seconds.
+        began = datetime.now(UTC) - timedelta(seconds=1)
+        stage = Scene(installation, field, engine, operator_id, [], console, began)
         _await_replica(stage)
         stage.customers = isp.customers(engine, operator_id, box)
         yield stage

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 
+import structlog
+
 from ispagents.database import find, secret_box
 from ispagents.installation import WORKER_READY
 from ispagents.settings import Settings
@@ -13,7 +15,11 @@ from ispagents.wiring import common
 from network.coa.transport import Transport
 from sql.roles import Role
 from worker.enforce import RouterWorker
-from worker.jobs import build_app, quiet_jobs, run
+from worker.jobs import DatabaseLost, build_app, quiet_jobs, run
+
+log = structlog.get_logger("worker")
+
+RETRY_S = 0.5
 
 
 def main(state: StateFolder, settings: Settings) -> None:
@@ -28,11 +34,22 @@ async def _main(state: StateFolder, settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     quiet_jobs()
     databases = find(state, settings)
+    conninfo = databases.conninfo(Role.WORKER)
     engine = databases.engine(Role.WORKER, pool=10)
+    box = secret_box(state)
+    down = False
     async with Transport(settings.node_address) as transport:
-        routers = RouterWorker(engine, transport, secret_box(state), stop.is_set)
-        app = build_app(databases.conninfo(Role.WORKER), engine, routers)
-        await run(app, engine, settings.node_name, stop, (state.run / WORKER_READY).touch)
+        while not stop.is_set():
+            app = build_app(conninfo, engine, RouterWorker(engine, transport, box, stop.is_set))
+            try:
+                await run(app, conninfo, engine, settings.node_name, stop, (state.run / WORKER_READY).touch)
+            except DatabaseLost as lost:
+                if not down:
+                    log.warning("no database; changes wait", error=str(lost))
+                down = True
+                await asyncio.sleep(RETRY_S)
+            else:
+                down = False
     engine.dispose()
 
 
