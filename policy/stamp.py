@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -29,10 +28,12 @@ class SessionClass(NamedTuple):
     stamp: str
 
 
-@lru_cache(maxsize=4096)
+# Made once: `json.dumps` makes a new encoder for every text, which costs more than the text.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _hash(parts: tuple[object, ...]) -> str:
-    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return f"{FORMAT}-{blake2b(text.encode(), digest_size=8).hexdigest()}"
+    return f"{FORMAT}-{blake2b(_encode(parts).encode(), digest_size=8).hexdigest()}"
 
 
 def stamp(access: Access) -> str:

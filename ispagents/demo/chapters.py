@@ -232,7 +232,9 @@ def _counted(scene: Scene, people: list[Customer]) -> dict[str, tuple[tuple[int,
         with scene.database() as session:
             rows = session.scalars(
                 select(Session).where(
-                    Session.username.in_([one.username for one in people]), Session.ended_at.is_(None)
+                    Session.username.in_([one.username for one in people]),
+                    Session.ended_at.is_(None),
+                    Session.started_at >= scene.began,
                 )
             ).all()
     except OperationalError:

@@ -58,27 +58,21 @@ def choose(applied: Access | None, target: Access, abilities: Abilities) -> Rout
         )
     if target.kind == Kind.DENY:
         return Route(RouteKind.DISCONNECT, "The service gets no access any more, so the session is disconnected.")
-    wanted = reply_attributes(target)
     if applied is None:
-        return _from_unknown(wanted, abilities)
-    return _by_difference(reply_attributes(applied), wanted, abilities)
+        # A CoA cannot clear what it does not know of: a pool, a group, a filter.
+        return Route(
+            RouteKind.DISCONNECT,
+            "What this session was given is not known, so it is disconnected; the client redials with the new access.",
+        )
+    return _by_difference(applied, target, abilities)
 
 
 def _changeable(abilities: Abilities) -> frozenset[str]:
     return COA_ATTRIBUTES | {ADDRESS_LIST} if abilities.coa_address_list else COA_ATTRIBUTES
 
 
-def _from_unknown(wanted: list[tuple[str, str]], abilities: Abilities) -> Route:
-    stubborn = sorted({name for name, _ in wanted} - _changeable(abilities) - LEFT_ALONE)
-    if stubborn or ADDRESS_LIST not in {name for name, _ in wanted}:
-        return Route(
-            RouteKind.DISCONNECT,
-            "What this session was given is not known, so it is disconnected; the client redials with the new access.",
-        )
-    return Route(RouteKind.COA, "CoA can set everything this access holds.", _coa(wanted, abilities))
-
-
-def _by_difference(had: list[tuple[str, str]], wanted: list[tuple[str, str]], abilities: Abilities) -> Route:
+def _by_difference(applied: Access, target: Access, abilities: Abilities) -> Route:
+    had, wanted = _lasting(applied), _lasting(target)
     names = {name for name, _ in had} | {name for name, _ in wanted}
     differing = {
         name
@@ -105,14 +99,21 @@ def _by_difference(had: list[tuple[str, str]], wanted: list[tuple[str, str]], ab
     return Route(
         RouteKind.COA,
         f"CoA can change {_names(sorted(differing))} on this router, so the session stays up.",
-        _coa(wanted, abilities),
+        _coa(target, abilities),
     )
 
 
-def _coa(wanted: list[tuple[str, str]], abilities: Abilities) -> Attributes:
+def _lasting(access: Access) -> list[tuple[str, str]]:
+    """The attributes without what runs down by itself, as the stamp sees them."""
+    return reply_attributes(access._replace(session_timeout_s=access.plan_session_timeout_s, total_limit_bytes=0))
+
+
+def _coa(target: Access, abilities: Abilities) -> Attributes:
     """All of the target that CoA can set, not only what differs: a lost earlier CoA is then healed as well."""
+    left_s = target.session_timeout_s or target.plan_session_timeout_s
     changeable = _changeable(abilities)
-    return tuple((name, value) for name, value in wanted if name in changeable)
+    pairs = reply_attributes(target._replace(session_timeout_s=left_s))
+    return tuple((name, value) for name, value in pairs if name in changeable)
 
 
 def _names(names: list[str]) -> str:

@@ -30,7 +30,7 @@ CHANGEABLE = (
     "group",
     "filter_id",
     "idle_timeout_s",
-    "session_timeout_s",
+    "plan_session_timeout_s",
     "port_limit",
 )
 all_abilities = st.builds(Abilities, st.booleans(), st.booleans())
@@ -165,7 +165,7 @@ def test_every_route_says_why(applied, target, abilities):
         (OVERDUE, GRANT._replace(address_lists=()), WITH_LISTS, RouteKind.DISCONNECT),
         (GRANT, GRANT._replace(rate_limit=""), WITH_LISTS, RouteKind.DISCONNECT),
         (GRANT, GRANT._replace(interim_interval_s=60, total_limit_bytes=5), WITH_LISTS, RouteKind.NOTHING),
-        (None, GRANT, WITH_LISTS, RouteKind.COA),
+        (None, GRANT, WITH_LISTS, RouteKind.DISCONNECT),
         (None, GRANT._replace(address_lists=()), WITH_LISTS, RouteKind.DISCONNECT),
     ],
 )
