@@ -41,7 +41,8 @@ def main() -> None:
     commands.mount(app)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, OSError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # names are data; no terminal knows all
+            # Names are data and no terminal knows all letters; a story that goes into a pipe is read while it is told.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr] # as suppressed
     sys.exit(run(sys.argv[1:]))
 
 
