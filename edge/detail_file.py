@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +21,10 @@ NAME = "detail"
 TAKEN = ".work"
 # A record of one packet: 4096 bytes on the wire (RFC 2865 section 3), every byte printed as up to four, plus names.
 RECORD_MAXIMUM_BYTES = 64 * 1024
+
+# The first line of every record (rlm_detail's default header "%t").
+_HEADER = re.compile(rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\n")
+_TOO_LONG = "a record is longer than any packet"
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
 
@@ -85,22 +91,25 @@ class TakenFile:
         lines: list[bytes] = []
         size = 0
         at = from_bytes
-        for line in self._file:
+        at_line_start = True
+        for line in iter(partial(self._file.readline, RECORD_MAXIMUM_BYTES), b""):
             at += len(line)
-            if line == b"\n":
-                if lines:
-                    yield _parse(lines, at)
+            if line == b"\n" and at_line_start:
+                if size > RECORD_MAXIMUM_BYTES:
+                    yield Unreadable(_TOO_LONG, at, _text(lines))
+                elif lines:
+                    yield from _read(lines, at)
                 lines, size = [], 0
                 continue
+            at_line_start = line.endswith(b"\n")
             size += len(line)
-            if size > RECORD_MAXIMUM_BYTES:
-                yield Unreadable("a record is longer than any packet", at, _text(lines))
-                lines, size = [], 0
-                continue
-            lines.append(line)
-        if lines:
+            # What is over-long is passed over as a whole: its end must not be taken for a record of its own.
+            if size <= RECORD_MAXIMUM_BYTES:
+                lines.append(line)
+        if lines or size:
             # Nobody writes here any more, so an unfinished end stays so: the server died in the middle of it.
-            yield Unreadable("the file ends within a record", at, _text(lines))
+            reason = _TOO_LONG if size > RECORD_MAXIMUM_BYTES else "the file ends within a record"
+            yield Unreadable(reason, at, _text(lines))
 
     def remove(self) -> None:
         """Everything is in the database: the file may go. The lock is held until it is gone."""
@@ -116,17 +125,38 @@ class TakenFile:
         return os.fstat(self._file.fileno()).st_size
 
 
+def _read(lines: list[bytes], end_bytes: int) -> Iterator[Record | Unreadable]:
+    piece = _parse(lines, end_bytes)
+    if isinstance(piece, Unreadable):
+        # A server that died while it wrote left half a record, and the next one begins right behind it. That one was
+        # acknowledged, and must neither be lost nor take the half record's attributes for its own.
+        data = b"".join(lines)
+        begins = max((found.start() for found in _HEADER.finditer(data)), default=0)
+        if begins:
+            cut_at = end_bytes - 1 - (len(data) - begins)
+            yield Unreadable("the record ends where another one begins", cut_at, _text([data[:begins]]))
+            piece = _parse(data[begins:].splitlines(keepends=True), end_bytes)
+    yield piece
+
+
 def _parse(lines: list[bytes], end_bytes: int) -> Record | Unreadable:
     text = _text(lines)
     attributes: list[tuple[str, str]] = []
     for line in lines[1:]:
         name, separator, value = line.rstrip(b"\n").decode("utf-8", "replace").strip("\t").partition(" = ")
-        if not separator:
+        if not separator or line[:1] != b"\t" or not _is_whole(value):
             return Unreadable(f"a line is no attribute: {name[:80]!r}", end_bytes, text)
         attributes.append((name, unquoted(value)))
     if not attributes:
         return Unreadable("a record has no attributes", end_bytes, text)
     return Record(tuple(attributes), end_bytes, text)
+
+
+def _is_whole(value: str) -> bool:
+    """Text ends as it began, with a quote; numbers, names, addresses and octets hold no blank."""
+    if value[:1] == '"':
+        return len(value) > 1 and value[-1] == '"'
+    return " " not in value
 
 
 def unquoted(value: str) -> str:

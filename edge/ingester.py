@@ -16,7 +16,7 @@ import structlog
 
 from edge.detail_file import Record, TakenFile, Unreadable, take_over, waiting_bytes
 from edge.records import UnfitRecord, read_login_note, read_report
-from sql import ingestion, logins
+from sql import ingestion, logins, spool
 from sql.reports import LoginNote, Report
 
 log = structlog.get_logger("edge.ingester")
@@ -71,7 +71,7 @@ class Ingester:
         taken = TakenFile(path)
         marker = f"{folder}/{path.name}"
         try:
-            done_bytes = ingestion.taken_bytes(connection, self._node, marker)
+            done_bytes = spool.taken_bytes(connection, self._node, marker)
             records = taken.records(done_bytes)
             while batch := list(islice(records, BATCH_RECORDS)):
                 self._store_whole(connection, folder, marker, batch)
@@ -81,7 +81,7 @@ class Ingester:
         finally:
             taken.close()
         # After the file is gone the marker says nothing any more; losing this line to a crash does no harm.
-        ingestion.forget_file(connection, self._node, marker)
+        spool.forget_file(connection, self._node, marker)
 
     def _store_whole(
         self, connection: psycopg.Connection[Any], folder: str, marker: str, batch: list[Record | Unreadable]
@@ -91,7 +91,7 @@ class Ingester:
             try:
                 with connection.transaction():
                     self._store(connection, folder, marker, batch)
-                    ingestion.mark_taken(connection, self._node, marker, batch[-1].end_bytes)
+                    spool.mark_taken(connection, self._node, marker, batch[-1].end_bytes)
             except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
                 log.info("another process held the same rows; doing the batch again", file=marker)
             else:
@@ -129,7 +129,7 @@ class Ingester:
         self, connection: psycopg.Connection[Any], marker: str, piece: Record | Unreadable, reason: str
     ) -> None:
         log.warning("a spool record is set aside", file=marker, at_bytes=piece.end_bytes, reason=reason)
-        ingestion.set_aside(
+        spool.set_aside(
             connection, node=self._node, file=marker, at_bytes=piece.end_bytes, reason=reason, text=piece.text
         )
 

@@ -39,6 +39,7 @@ class ReplicaWriter:
         self.folder = folder
         self.generation = generation
         self._connection = connection
+        self._published = False
 
     @classmethod
     def begin_empty(cls, folder: Path) -> ReplicaWriter:
@@ -63,10 +64,15 @@ class ReplicaWriter:
                 if row is None or row[0] != str(FORMAT):
                     return None
                 generation, connection = _create(folder)
-                source.backup(connection)
+                writer = cls(folder, generation, connection)
+                try:
+                    source.backup(connection)
+                except BaseException:
+                    writer.close()
+                    raise
         except sqlite3.Error:
             return None
-        return cls(folder, generation, connection)
+        return writer
 
     def publish(self) -> None:
         """Make the file durable, point readers at it, and remove older generations."""
@@ -87,6 +93,7 @@ class ReplicaWriter:
             os.fsync(text.fileno())
         new.replace(self.folder / POINTER)
         _sync(self.folder)
+        self._published = True
         for path in self.folder.glob("replica-*.sqlite"):
             if _generation_of(path) <= self.generation - POINTER_KEEPS:
                 for part in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
@@ -145,9 +152,8 @@ class ReplicaWriter:
 
     def close(self) -> None:
         """Close the file; a generation that was never published is removed."""
-        published = self.meta("published") == str(self.generation)
         self._connection.close()
-        if not published:
+        if not self._published:
             generation_file(self.folder, self.generation).unlink(missing_ok=True)
 
 

@@ -186,8 +186,9 @@ def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Ou
             )
         )
         step = steps[one.claimed.step_id]
-        if step.state != Enforcement.STARTED:
-            continue  # accounting proved it in the meantime, which outweighs what the router said
+        if step.state != Enforcement.STARTED or step.attempts != one.claimed.attempt:
+            # Accounting proved it in the meantime, which outweighs what the router said; or a later attempt is out.
+            continue
         step.explanation = one.explanation
         if one.state == Enforcement.RETRYING:
             step.state = move(MOVES, Enforcement.STARTED, one.state).value
@@ -254,9 +255,11 @@ def _plan_step(session: DatabaseSession, one: Target, applied: Access | None, la
         return False
     if open_step is not None and open_step.state == Enforcement.STARTED:
         return False  # one in flight per session; its outcome brings us back here
-    if _just_disconnected(live, last, one.stamp):
+    if _was_just_tried(live, last, one.stamp):
         return False
     _supersede(open_step, "a newer truth asks for something else")
+    if last is not None and last.state == Enforcement.STUCK:
+        _finish(last, Enforcement.SUPERSEDED, f"Tried again, since the session is still there. {last.explanation}")
     route = choose(applied, one.access, abilities(one.router))
     if route.kind == RouteKind.NOTHING:
         live.applied_stamp, live.applied_at = one.stamp, func.now()
@@ -291,16 +294,19 @@ def _only_reformatted(live: Session, one: Target, applied: Access | None) -> boo
     return applied is None or stamp(applied) == one.stamp
 
 
-def _just_disconnected(live: Session, last: Step | None, target_stamp: str) -> bool:
-    """The router acknowledged a Disconnect and the session has not spoken since: its Stop is on the way."""
-    return (
-        last is not None
-        and last.route == RouteKind.DISCONNECT
-        and last.state == Enforcement.ACKNOWLEDGED
-        and last.target_stamp == target_stamp
-        and last.ended_at is not None
-        and live.last_seen_at <= last.ended_at
-    )
+def _was_just_tried(live: Session, last: Step | None, target_stamp: str) -> bool:
+    """The same came to its end and the session has not spoken since, so that nothing new is known.
+
+    After an acknowledged Disconnect the Stop is on the way; after one that was refused, and after a stuck step,
+    nothing is left to try: sending it at once again would never end.
+    """
+    if last is None or last.target_stamp != target_stamp or last.ended_at is None:
+        return False
+    if live.last_seen_at > last.ended_at:
+        return False
+    if last.route == RouteKind.DISCONNECT and last.state in (Enforcement.ACKNOWLEDGED, Enforcement.REFUSED):
+        return True
+    return last.state == Enforcement.STUCK
 
 
 def _coa_was_refused(last: Step | None, target_stamp: str) -> bool:

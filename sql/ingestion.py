@@ -30,19 +30,22 @@ class _Merged:
     started_at: datetime
     last_seen_at: datetime
     stopped_at: datetime | None
+    terminate_cause: str
     has_start: bool
     session_time_s: int
     upload_bytes: int
     download_bytes: int
 
-    def add(self, report: Report) -> None:
+    def add(self, report: Report, service_id: int | None) -> None:
+        self.service_id = self.service_id or service_id
         if report.at >= self.latest.at:
             self.latest = report
-        self.framed_address = report.framed_address or self.framed_address
+            self.framed_address = report.framed_address or self.framed_address
+        self.framed_address = self.framed_address or report.framed_address
         self.started_at = min(self.started_at, report.started_at)
         self.last_seen_at = max(self.last_seen_at, report.at)
-        if report.kind == Kind.STOP:
-            self.stopped_at = report.at
+        if report.kind == Kind.STOP and (self.stopped_at is None or report.at < self.stopped_at):
+            self.stopped_at, self.terminate_cause = report.at, report.terminate_cause
         self.has_start = self.has_start or report.kind == Kind.START
         self.session_time_s = max(self.session_time_s, report.session_time_s)
         self.upload_bytes = max(self.upload_bytes, report.upload_bytes)
@@ -60,51 +63,27 @@ def store_reports(connection: Connection[Any], reports: list[Report]) -> None:
     routers = _Routers(connection, reports)
     services = _Services(connection, reports)
     merged: dict[tuple[int, str], _Merged] = {}
+    foreign: dict[tuple[int, str, str], list[_Merged]] = {}
+    restarts: list[tuple[int, datetime]] = []
     for report in reports:
         operator_id, router_id = routers.of(report)
         if report.kind in (Kind.ON, Kind.OFF):
-            _close_router(connection, router_id, report.at)
+            restarts.append((router_id, report.at))
             continue
         service_id = services.of(operator_id, report)
-        key = _key(connection, router_id, report)
+        alike = foreign.setdefault((router_id, report.acct_session_id, report.username), [])
+        key = _key(connection, router_id, report, alike)
         known = merged.get((router_id, key))
         if known is None:
-            merged[router_id, key] = _first(report, operator_id, router_id, key, service_id)
+            known = merged[router_id, key] = _first(report, operator_id, router_id, key, service_id)
+            if report.session_class is None:
+                alike.append(known)
         else:
-            known.add(report)
+            known.add(report, service_id)
     if merged:
         _store(connection, list(merged.values()))
-
-
-def taken_bytes(connection: Connection[Any], node: str, file: str) -> int:
-    """How far a spool file was taken in."""
-    row = connection.execute(
-        "SELECT taken_bytes FROM spool_files WHERE node = %s AND file = %s", (node, file)
-    ).fetchone()
-    return int(row[0]) if row else 0
-
-
-def mark_taken(connection: Connection[Any], node: str, file: str, at_bytes: int) -> None:
-    """Remember how far a spool file was taken in, in the transaction that did it."""
-    connection.execute(
-        "INSERT INTO spool_files (node, file, taken_bytes) VALUES (%s, %s, %s) "
-        "ON CONFLICT (node, file) DO UPDATE SET taken_bytes = excluded.taken_bytes, updated_at = now()",
-        (node, file, at_bytes),
-    )
-
-
-def forget_file(connection: Connection[Any], node: str, file: str) -> None:
-    """Drop the marker of a file that is gone."""
-    connection.execute("DELETE FROM spool_files WHERE node = %s AND file = %s", (node, file))
-
-
-def set_aside(connection: Connection[Any], *, node: str, file: str, at_bytes: int, reason: str, text: str) -> None:
-    """Keep a record that could not be taken in, with the reason."""
-    connection.execute(
-        "INSERT INTO spool_rejects (node, file, at_bytes, reason, record) VALUES (%s, %s, %s, %s, %s) "
-        "ON CONFLICT (node, file, at_bytes) DO NOTHING",
-        (node, file, at_bytes, reason, text),
-    )
+    for router_id, at in restarts:
+        _close_router(connection, router_id, at)
 
 
 class _Routers:
@@ -164,6 +143,7 @@ def _first(report: Report, operator_id: int, router_id: int, key: str, service_i
         report.started_at,
         report.at,
         report.at if report.kind == Kind.STOP else None,
+        report.terminate_cause if report.kind == Kind.STOP else "",
         report.kind == Kind.START,
         report.session_time_s,
         report.upload_bytes,
@@ -171,13 +151,17 @@ def _first(report: Report, operator_id: int, router_id: int, key: str, service_i
     )
 
 
-def _key(connection: Connection[Any], router_id: int, report: Report) -> str:
+def _key(connection: Connection[Any], router_id: int, report: Report, alike: list[_Merged]) -> str:
     """Our login id with the router's session id; for a foreign session, the session id with name and start.
 
-    RouterOS repeats session ids after sixteen reboots, so the start belongs to the key.
+    RouterOS repeats session ids after sixteen reboots, so the start belongs to the key. `alike` are the sessions of
+    this batch with the same name and session id: they are not in the database yet.
     """
     if report.session_class is not None:
         return f"{report.session_class.login_id}:{report.acct_session_id}"
+    for one in alike:
+        if abs(one.started_at - report.started_at) <= START_TOLERANCE:
+            return one.key
     row = connection.execute(
         "SELECT session_key FROM sessions WHERE router_id = %s AND acct_session_id = %s AND username = %s "
         "AND session_key LIKE '-:%%' AND started_at BETWEEN %s AND %s ORDER BY started_at DESC LIMIT 1",
@@ -203,7 +187,7 @@ FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s
     %s::text[], %s::inet[], %s::text[], %s::timestamptz[])
     AS row (operator_id, router_id, service_id, session_key, username, acct_session_id, method, mac, port,
         framed_address, class_stamp, started_at)
-ON CONFLICT (router_id, session_key) DO NOTHING
+ON CONFLICT (router_id, session_key) DO NOTHING RETURNING id
 """
 _LOCK = """
 SELECT session.id, session.router_id, session.session_key, session.upload_bytes, session.download_bytes
@@ -211,21 +195,30 @@ FROM sessions AS session
 JOIN unnest(%s::bigint[], %s::text[]) AS row (router_id, session_key) USING (router_id, session_key)
 ORDER BY session.id FOR UPDATE OF session
 """
+# A router sends a record again for less than a minute; what was said later than that is news, not an echo.
+# A session whose end was only inferred and that speaks again was not gone: it must be seen, and given what is due.
 _UPDATE = """
 UPDATE sessions AS session SET
     service_id = coalesce(session.service_id, row.service_id),
-    framed_address = coalesce(row.framed_address, session.framed_address),
+    framed_address = CASE WHEN row.last_seen_at < session.last_seen_at
+        THEN coalesce(session.framed_address, row.framed_address)
+        ELSE coalesce(row.framed_address, session.framed_address) END,
     started_at = least(session.started_at, row.started_at),
     last_seen_at = greatest(session.last_seen_at, row.last_seen_at),
     session_time_s = greatest(session.session_time_s, row.session_time_s),
     upload_bytes = greatest(session.upload_bytes, row.upload_bytes),
     download_bytes = greatest(session.download_bytes, row.download_bytes),
-    terminate_cause = CASE WHEN row.stopped_at IS NULL THEN session.terminate_cause ELSE row.terminate_cause END,
-    -- A Stop is the router's own word and outweighs what was inferred; a session that speaks again was not gone.
-    ended_at = CASE WHEN row.stopped_at IS NOT NULL THEN row.stopped_at
-                    WHEN session.ended_by = 'missed_interims' THEN NULL ELSE session.ended_at END,
+    -- A Stop is the router's own word and outweighs what was inferred; of two the earlier is the first sending.
+    terminate_cause = CASE WHEN row.stopped_at IS NULL OR (session.ended_by = 'stop'
+        AND session.ended_at <= row.stopped_at) THEN session.terminate_cause ELSE row.terminate_cause END,
+    ended_at = CASE WHEN session.ended_by = 'stop' THEN least(session.ended_at, row.stopped_at)
+                    WHEN row.stopped_at IS NULL AND (session.ended_by = 'missed_interims'
+                        OR row.last_seen_at > session.ended_at + interval '1 minute') THEN NULL
+                    ELSE coalesce(row.stopped_at, session.ended_at) END,
     ended_by = CASE WHEN row.stopped_at IS NOT NULL THEN 'stop'
-                    WHEN session.ended_by = 'missed_interims' THEN NULL ELSE session.ended_by END
+                    WHEN session.ended_by = 'missed_interims' OR (session.ended_by <> 'stop'
+                        AND row.last_seen_at > session.ended_at + interval '1 minute') THEN NULL
+                    ELSE session.ended_by END
 FROM unnest(%s::bigint[], %s::bigint[], %s::inet[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[],
     %s::bigint[], %s::text[], %s::timestamptz[])
     AS row (id, service_id, framed_address, started_at, last_seen_at, session_time_s, upload_bytes, download_bytes,
@@ -241,14 +234,28 @@ GROUP BY 1, 2, 3 ORDER BY 2, 3
 ON CONFLICT (service_id, hour) DO UPDATE SET upload_bytes = usage.upload_bytes + excluded.upload_bytes,
     download_bytes = usage.download_bytes + excluded.download_bytes
 """
-# A start means that the Stop of an older session of the same device was lost.
+# A new session means that the Stop of an older one of the same device was lost, unless that one has spoken since.
 _CLOSE_OLDER = """
 UPDATE sessions AS older SET ended_at = row.started_at, ended_by = 'new_start'
 FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[])
     AS row (id, router_id, service_id, mac, started_at)
 WHERE older.service_id = row.service_id AND older.router_id = row.router_id AND older.mac = row.mac
     AND older.ended_at IS NULL AND older.id <> row.id AND older.started_at < row.started_at
+    AND older.last_seen_at <= row.started_at + interval '1 minute'
 RETURNING older.id
+"""
+# The same, seen from the older one, where its records come after those of the newer one.
+_CLOSE_LATE = """
+WITH late AS (
+    SELECT older.id, min(newer.started_at) AS ended_at
+    FROM sessions AS older JOIN sessions AS newer
+        ON newer.operator_id = older.operator_id AND newer.service_id = older.service_id
+        AND newer.started_at > older.started_at AND newer.router_id = older.router_id AND newer.mac = older.mac
+    WHERE older.id = ANY(%s) AND older.ended_at IS NULL AND older.mac <> ''
+        AND older.last_seen_at <= newer.started_at + interval '1 minute'
+    GROUP BY older.id)
+UPDATE sessions SET ended_at = late.ended_at, ended_by = 'new_start' FROM late WHERE sessions.id = late.id
+RETURNING sessions.id
 """
 _VERIFY = """
 UPDATE steps SET state = 'verified', proof = 'ended', ended_at = clock_timestamp(),
@@ -267,14 +274,14 @@ ORDER BY 1, 2
 
 def _store(connection: Connection[Any], merged: list[_Merged]) -> None:
     merged.sort(key=lambda one: (one.router_id, one.key))
-    connection.execute(_INSERT, _insert_columns(merged))
+    new = {row[0] for row in connection.execute(_INSERT, _insert_columns(merged)).fetchall()}
     locked = connection.execute(_LOCK, ([one.router_id for one in merged], [one.key for one in merged])).fetchall()
     known = {(row[1], row[2]): row for row in locked}
     ids = [known[one.router_id, one.key][0] for one in merged]
     connection.execute(_UPDATE, _update_columns(ids, merged))
     _count_usage(connection, [(one, known[one.router_id, one.key]) for one in merged])
     ended = [session_id for session_id, one in zip(ids, merged, strict=True) if one.stopped_at]
-    ended += _close_older(connection, ids, merged)
+    ended += _close_older(connection, ids, merged, new)
     if ended:
         connection.execute(_VERIFY, (ended,))
     live = [(session_id, one.latest.note.stamp) for session_id, one in zip(ids, merged, strict=True)]
@@ -315,7 +322,7 @@ def _update_columns(ids: list[int], merged: list[_Merged]) -> tuple[list[Any], .
             one.session_time_s,
             one.upload_bytes,
             one.download_bytes,
-            one.latest.terminate_cause,
+            one.terminate_cause,
             one.stopped_at,
         )
         for session_id, one in zip(ids, merged, strict=True)
@@ -339,15 +346,17 @@ def _count_usage(connection: Connection[Any], pairs: list[tuple[_Merged, tuple[A
         connection.execute(_USAGE, tuple(list(column) for column in zip(*rows, strict=True)))
 
 
-def _close_older(connection: Connection[Any], ids: list[int], merged: list[_Merged]) -> list[int]:
+def _close_older(connection: Connection[Any], ids: list[int], merged: list[_Merged], new: set[int]) -> list[int]:
     rows = [
         (session_id, one.router_id, one.service_id, one.latest.mac, one.started_at)
         for session_id, one in zip(ids, merged, strict=True)
-        if one.has_start and one.service_id is not None and one.latest.mac
+        if (one.has_start or session_id in new) and one.service_id is not None and one.latest.mac
     ]
     if not rows:
         return []
     closed = connection.execute(_CLOSE_OLDER, tuple(list(column) for column in zip(*rows, strict=True))).fetchall()
+    if new:
+        closed += connection.execute(_CLOSE_LATE, (sorted(new),)).fetchall()
     return [row[0] for row in closed]
 
 
@@ -355,7 +364,8 @@ def _close_router(connection: Connection[Any], router_id: int, at: datetime) -> 
     """Accounting-On or -Off (accel-ppp sends them): what was open there before is gone."""
     closed = connection.execute(
         "UPDATE sessions SET ended_at = %(at)s, ended_by = 'router_restart' "
-        "WHERE router_id = %(router)s AND ended_at IS NULL AND started_at < %(at)s RETURNING id",
+        "WHERE router_id = %(router)s AND ended_at IS NULL AND started_at < %(at)s "
+        "AND last_seen_at <= %(at)s + interval '1 minute' RETURNING id",
         {"router": router_id, "at": at},
     ).fetchall()
     if closed:

@@ -11,13 +11,14 @@ from sql.reports import LoginNote
 
 _REFUSED = """
 INSERT INTO refused_logins AS known (operator_id, router_id, service_id, username, mac, reason, hour, last_at, times)
-SELECT router.operator_id, router.id, service.id, row.username, row.mac, row.reason,
+SELECT router.operator_id, router.id, max(service.id), row.username, row.mac, row.reason,
     date_trunc('hour', row.at, 'UTC'), max(row.at), count(*)
 FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
     AS row (router_id, service_id, username, mac, reason, at)
 JOIN routers AS router ON router.id = row.router_id
 LEFT JOIN services AS service ON service.id = row.service_id AND service.operator_id = router.operator_id
-GROUP BY router.operator_id, router.id, service.id, row.username, row.mac, row.reason, 7
+-- one row a key, or ON CONFLICT fails: a name may have become another service's within the batch
+GROUP BY router.operator_id, router.id, row.username, row.mac, row.reason, 7
 ORDER BY router.id, row.username, row.mac, row.reason, 7
 ON CONFLICT (operator_id, router_id, username, mac, reason, hour)
 DO UPDATE SET times = known.times + excluded.times, last_at = greatest(known.last_at, excluded.last_at)

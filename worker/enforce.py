@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
+from network.coa.errors import TransportClosedError
 from network.coa.target import Target
 from network.coa.transport import Transport
 from network.coa.verbs import Session, change_authorization, disconnect
+from network.contract import NetworkError, Result, Secret
 from network.contract import Outcome as Answer
-from network.contract import Result, Secret
 from policy.changes.route import RouteKind
 from sql.enforcement import Claimed, Outcome, claim, edges_have, enforce, store_outcomes
 from sql.models import Router
@@ -34,15 +36,24 @@ GATHER_S = 0.01
 IN_HAND_WINDOWS = 2
 EDGE_WAIT_S = 5.0
 EDGE_LOOK_S = 0.02
+# What routers answered is kept in memory for this long when the database is away, rather than asked for again.
+STORE_S = 30.0
+STORE_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """A router as the network connector wants it."""
+    """A router as the network connector wants it; without `target` nothing can be sent, and `problem` says why."""
 
-    target: Target
+    target: Target | None
     operator_id: int
     router_id: int
+    problem: str = ""
+
+    @property
+    def in_hand(self) -> int:
+        """How many steps to hold at once."""
+        return IN_HAND_WINDOWS * (self.target.window if self.target is not None else 1)
 
 
 class RouterWorker:
@@ -61,12 +72,11 @@ class RouterWorker:
         flights: set[asyncio.Task[Outcome]] = set()
         count = 0
         while True:
-            room = IN_HAND_WINDOWS * worked.target.window - len(flights)
-            claimed = await asyncio.to_thread(self._claim, worked, room) if room > 0 and not self._stopping() else []
+            claimed = await self._more(worked, len(flights))
             count += len(claimed)
             if claimed:
                 edges = asyncio.ensure_future(self._await_edges(claimed))
-                flights |= {asyncio.ensure_future(self._send(worked.target, one, edges)) for one in claimed}
+                flights |= {asyncio.ensure_future(self._attempt(worked, one, edges)) for one in claimed}
             if not flights:
                 return count
             done, flights = await asyncio.wait(flights, timeout=LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
@@ -83,7 +93,8 @@ class RouterWorker:
                 secret = self._box.open(router.secret, router_secret_place(operator_id, router.name))
             except SecretsError as error:
                 log.error("a router's secret cannot be opened", router=router.name, error=str(error))
-                raise
+                problem = f"Nothing was sent, because the RADIUS secret of {router.name} cannot be used: {error}."
+                return Worked(None, operator_id, router_id, problem)
             target = Target(
                 address=str(router.coa_address),
                 port=router.coa_port,
@@ -93,17 +104,53 @@ class RouterWorker:
             )
         return Worked(target, operator_id, router_id)
 
+    async def _more(self, worked: Worked, in_flight: int) -> list[Claimed]:
+        room = worked.in_hand - in_flight
+        if room <= 0 or self._stopping():
+            return []
+        try:
+            return await asyncio.to_thread(self._claim, worked, room)
+        except OperationalError:
+            if not in_flight:
+                raise
+            return []  # what is on the way must still be waited for and stored
+
     def _claim(self, worked: Worked, most: int) -> list[Claimed]:
         with acting_for(self._engine, worked.operator_id) as session:
             return claim(session, worked.operator_id, worked.router_id, most)
 
     def _store(self, worked: Worked, outcomes: list[Outcome]) -> None:
+        """Store what routers answered; done twice it does no harm. Raises OperationalError when patience ends."""
+        began = time.monotonic()
+        while True:
+            try:
+                self._store_once(worked, outcomes)
+            except OperationalError as error:
+                if time.monotonic() - began > STORE_S:
+                    raise
+                log.warning("an answer could not be stored yet", error=str(error).splitlines()[0])
+                time.sleep(STORE_AGAIN_S)
+            else:
+                return
+
+    def _store_once(self, worked: Worked, outcomes: list[Outcome]) -> None:
         with acting_for(self._engine, worked.operator_id) as session:
             store_outcomes(session, worked.operator_id, outcomes)
         with acting_for(self._engine, worked.operator_id) as session:
             # A refused CoA leads to a Disconnect, and a newer truth may have come while the packets were on the way.
             services = sorted({one.claimed.service_id for one in outcomes})
             enforce(session, worked.operator_id, services, datetime.now(UTC))
+
+    async def _attempt(self, worked: Worked, one: Claimed, edges: asyncio.Future[tuple[bool, float]]) -> Outcome:
+        """One attempt. A step that cannot be sent must not take the others of its router with it."""
+        if worked.target is None:
+            return judge(one, _not_sent(Answer.UNREACHABLE, "secret_unusable", worked.problem, may_retry=False))
+        try:
+            return await self._send(worked.target, one, edges)
+        except NetworkError as error:
+            may_retry = error.may_retry or isinstance(error, TransportClosedError)
+            answer = Answer.UNKNOWN if may_retry else Answer.REFUSED
+            return judge(one, _not_sent(answer, "not_sent", f"Nothing was sent. {error}", may_retry=may_retry))
 
     async def _send(self, target: Target, one: Claimed, edges: asyncio.Future[tuple[bool, float]]) -> Outcome:
         session = Session(
@@ -128,23 +175,32 @@ class RouterWorker:
         return True, time.monotonic() - began
 
     def _edges_have(self, operator_id: int, revisions: set[str]) -> bool:
-        with acting_for(self._engine, operator_id) as session:
-            return edges_have(session, revisions)
+        try:
+            with acting_for(self._engine, operator_id) as session:
+                return edges_have(session, revisions)
+        except OperationalError:
+            return False  # nobody can know without the database
 
 
 def _edge_behind(one: Claimed, waited_s: float) -> Outcome:
+    explanation = (
+        f"Nothing was sent: after {waited_s:.1f} s a RADIUS server still had the earlier access, and the customer "
+        "would have redialled into it. It is tried again; look at `ispagents status` if it stays so."
+    )
+    return judge(one, _not_sent(Answer.UNKNOWN, "edge_behind", explanation, may_retry=True))
+
+
+def _not_sent(outcome: Answer, cause: str, explanation: str, *, may_retry: bool) -> Result:
     now = datetime.now(UTC)
-    result = Result(
-        outcome=Answer.UNKNOWN,
-        cause="edge_behind",
-        explanation=f"Nothing was sent: after {waited_s:.1f} s a RADIUS server still had the earlier access, and the "
-        "customer would have redialled into it. It is tried again; look at `ispagents status` if it stays so.",
+    return Result(
+        outcome=outcome,
+        cause=cause,
+        explanation=explanation,
         attempts=0,
         round_trip_ms=None,
         sent=(),
         reply=(),
         started_at=now,
         ended_at=now,
-        may_retry=True,
+        may_retry=may_retry,
     )
-    return judge(one, result)

@@ -23,7 +23,13 @@ log = structlog.get_logger("edge")
 
 CONNECT_TIMEOUT_S = 5
 # A peer that vanished without a word is noticed within a quarter of a minute.
-KEEPALIVES = "keepalives=1 keepalives_idle=5 keepalives_interval=5 keepalives_count=2 tcp_user_timeout=15000"
+KEEPALIVES: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15000,
+}
 
 
 def main(state: StateFolder, settings: Settings) -> None:
@@ -37,7 +43,11 @@ def main(state: StateFolder, settings: Settings) -> None:
     def connect() -> psycopg.Connection[Any]:
         conninfo = find(state, settings).conninfo(Role.EDGE)
         return psycopg.connect(
-            conninfo, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="ispagents edge"
+            conninfo,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name="ispagents edge",
+            **KEEPALIVES,
         )
 
     ingester = Ingester(connect=connect, spool=state.spool, node=settings.node_name)
