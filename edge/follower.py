@@ -73,7 +73,10 @@ class Follower:
             position = self._catch_up(connection)
             self._report(connection, position, time.monotonic() - began)
             for _ in connection.notifies(timeout=HEARTBEAT_S, stop_after=1):
-                break
+                continue
+            # One catch-up answers all notifications that are here by now, or a busy hour would be followed one by one.
+            for _ in connection.notifies(timeout=0):
+                continue
 
     def _catch_up(self, connection: psycopg.Connection[Any]) -> Position:
         position = following.begin(connection)
