@@ -1,0 +1,369 @@
+"""Accounting reaches PostgreSQL once, in whatever order, however often and through whatever mishap it comes."""
+
+import threading
+from itertools import pairwise
+
+import pytest
+from edge_node import BEGAN, Edge, Line, eventually
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.detail_file import NAME, TakenFile
+from edge.ingester import LOGINS
+
+SESSION = (
+    "SELECT extract(epoch FROM started_at - %s)::int, extract(epoch FROM last_seen_at - %s)::int, "
+    "extract(epoch FROM ended_at - %s)::int, ended_by, terminate_cause, session_time_s, upload_bytes, download_bytes, "
+    "service_id, mac, host(framed_address) FROM sessions WHERE router_id = %s AND username = %s ORDER BY started_at, id"
+)
+GIB = 2**30
+
+
+@pytest.fixture
+def tower(isp):
+    """A router."""
+    return isp.router()
+
+
+def online(isp, tower, username="anna", **more):
+    """A customer's session at the router."""
+    service = isp.service(username)
+    return Line(tower, username, service.id, **more)
+
+
+def sessions(edge, line):
+    """The sessions of a customer at their router, as plain values; times in seconds since the session began."""
+    return edge.rows(SESSION, line.began, line.began, line.began, line.router.id, line.username)
+
+
+def usage(edge, service_id):
+    """All usage of a service: upload and download."""
+    query = "SELECT coalesce(sum(upload_bytes), 0), coalesce(sum(download_bytes), 0) FROM usage_hours"
+    ((up, down),) = edge.rows(f"{query} WHERE service_id = %s", service_id)
+    return int(up), int(down)
+
+
+def rejects(edge):
+    """What was set aside, with the reasons."""
+    return edge.rows("SELECT reason, record FROM spool_rejects ORDER BY id")
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), foreign=st.booleans())
+def test_one_session_is_the_same_whatever_order_its_records_come_in(edge, isp, tower, data, foreign):
+    """Start, interims and Stop, doubled and shuffled and in any batches, end in the same row and the same usage."""
+    number = len(edge.rows("SELECT id FROM services"))
+    line = online(isp, tower, f"user {number}", login=number + 1, foreign=foreign, session_id=f"8{number:07}")
+    records = [
+        line.record("Start"),
+        line.record("Interim-Update", 300, GIB, 5 * GIB),
+        line.record("Interim-Update", 600, 2 * GIB, 9 * GIB),
+        line.record("Stop", 900, 3 * GIB, 9 * GIB + 1, Acct_Terminate_Cause="User-Request"),
+        # The same Stop, sent again because the answer was lost: it arrives later and admits the delay, or does not.
+        line.record("Stop", 903, 3 * GIB, 9 * GIB + 1, Acct_Terminate_Cause="User-Request", Acct_Session_Time=900),
+    ]
+    again = data.draw(st.lists(st.sampled_from(records), max_size=3))
+    order = data.draw(st.permutations(records + again))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(order) - 1))))
+    for begin, end in pairwise([0, *cuts, len(order)]):
+        edge.take(*order[begin:end])
+
+    row = (0, 903, 900, "stop", "User-Request", 900, 3 * GIB, 9 * GIB + 1, line.service_id, line.mac, "10.0.0.9")
+    assert sessions(edge, line) == [row]
+    assert usage(edge, line.service_id) == (3 * GIB, 9 * GIB + 1)
+    assert rejects(edge) == []
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_lost_stop_is_closed_by_the_next_session_whatever_order_they_come_in(edge, isp, tower, data):
+    """The same device comes back: its older session is over, also if that one's records are late."""
+    number = len(edge.rows("SELECT id FROM services"))
+    older = online(isp, tower, f"user {number}", login=2 * number + 1000)
+    newer = Line(tower, older.username, older.service_id, "81100002", older.login + 1)
+    order = data.draw(
+        st.permutations(
+            [
+                older.record("Start"),
+                older.record("Interim-Update", 300, 10, 20),
+                newer.record("Start", 400, Acct_Session_Time=0),
+                newer.record("Interim-Update", 700, 1, 2, Acct_Session_Time=300),
+            ]
+        )
+    )
+    for record in order:
+        edge.take(record)
+
+    first, second = sessions(edge, older)
+    assert first[:4] == (0, 300, 400, "new_start")
+    assert second[:4] == (400, 700, None, None)
+    assert usage(edge, older.service_id) == (11, 22)
+
+
+def test_two_devices_of_one_service_do_not_close_each_other(edge, isp, tower):
+    """Another MAC, or the same one that goes on speaking, is another connection."""
+    home = online(isp, tower)
+    phone = Line(tower, "anna", home.service_id, "81100002", 2, mac="02:00:00:00:00:02")
+    twin = Line(tower, "anna", home.service_id, "81100003", 3)
+
+    edge.take(home.record("Start"), phone.record("Start", 100))
+    edge.take(home.record("Interim-Update", 300))
+    edge.take(twin.record("Start", 310, Acct_Session_Time=0))
+    assert [row[3] for row in sessions(edge, home)] == ["new_start", None, None]
+
+    edge.take(home.record("Interim-Update", 600))
+    edge.take(twin.record("Interim-Update", 610, Acct_Session_Time=300))
+    assert [row[3] for row in sessions(edge, home)] == [None, None, None]
+
+
+@pytest.mark.parametrize("ended_by", ["unknown_to_router", "router_restart", "missed_interims"])
+def test_a_session_thought_gone_that_speaks_again_is_seen_again(edge, isp, tower, ended_by):
+    """An end that was only inferred gives way to the router's own word; an echo of before does not count."""
+    line = online(isp, tower)
+    edge.take(line.record("Start"))
+    with edge.database.as_superuser() as connection:
+        connection.execute("UPDATE sessions SET ended_by = %s, ended_at = started_at + interval '300 s'", (ended_by,))
+    if ended_by != "missed_interims":
+        edge.take(line.record("Interim-Update", 299, 5, 5))
+        assert sessions(edge, line)[0][3] == ended_by
+
+    edge.take(line.record("Interim-Update", 600, 7, 7))
+    assert sessions(edge, line)[0][2:4] == (None, None)
+
+    edge.take(line.record("Stop", 700, 8, 8))
+    edge.take(line.record("Interim-Update", 900, 9, 9))
+    assert sessions(edge, line)[0][2:4] == (700, "stop")
+
+
+def test_a_replayed_file_changes_nothing(edge, isp, tower):
+    """The whole file once more, under another name: no row and no byte more."""
+    line = online(isp, tower)
+    other = online(isp, tower, "berta", login=2, session_id="81100002")
+    records = [
+        line.record("Start"),
+        other.record("Start", 1),
+        line.record("Interim-Update", 300, 5, 6),
+        line.record("Stop", 400, 7, 8),
+        other.record("Interim-Update", 301, 9, 10),
+    ]
+    edge.take(*records)
+    before = sessions(edge, line), sessions(edge, other), usage(edge, line.service_id), usage(edge, other.service_id)
+
+    edge.take(*records)
+
+    after = sessions(edge, line), sessions(edge, other), usage(edge, line.service_id), usage(edge, other.service_id)
+    assert after == before
+    assert after[2:] == ((7, 8), (9, 10))
+    assert edge.rows("SELECT * FROM spool_files") == []
+
+
+@pytest.mark.parametrize("kind", ["accounting", LOGINS])
+def test_a_crash_between_commit_and_unlink_does_no_harm(edge, isp, tower, monkeypatch, kind):
+    """The marker says what is in the database already, so nothing is counted twice."""
+    line = online(isp, tower)
+    refused = line.record("Start", Tmp_String_0=f"operator=1 router={tower.id} service=0 reason=wrong_password")
+    edge.spool(line.record("Stop", 60, 5, 6) if kind == "accounting" else refused, kind=kind)
+
+    def crash(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TakenFile, "remove", crash)
+        with pytest.raises(KeyboardInterrupt):
+            edge.drain()
+    assert len(edge.waiting()) == 1
+
+    edge.drain()
+
+    if kind == "accounting":
+        assert usage(edge, line.service_id) == (5, 6)
+    else:
+        assert edge.rows("SELECT times FROM refused_logins") == [(1,)]
+    assert edge.rows("SELECT * FROM spool_files") == []
+
+
+def test_poison_is_set_aside_with_the_reason_and_the_rest_is_stored(edge, isp, tower):
+    """Bad records of every sort do not stop the good ones beside them, and none is lost."""
+    line = online(isp, tower)
+    absurd = "0x" + f"ai:{'a' * 32}:9999999999999999999:1-0123456789abcdef".encode().hex()
+    poison = [
+        line.record("Interim-Update", 10, Acct_Session_Id=None),
+        line.record("Weird", 10),
+        line.record("Interim-Update", 10, 2**63 + 5),
+        line.record("Interim-Update", 10, Timestamp=0),
+        line.record("Interim-Update", 10, Packet_Src_IP_Address="203.0.113.99", Tmp_String_0=None),
+        "garbage\nmore garbage\n\n",
+        b"\xff\x00\xfe\n\tx = \x00\n\n",
+        "half a record\n\tAcct-Status-Type = Stop",
+    ]
+    edge.take(
+        line.record("Start"),
+        *poison[:4],
+        line.record("Interim-Update", 20, 5, 6),
+        *poison[4:7],
+        line.record("Interim-Update", 30, 7, 7, Class=absurd, Acct_Session_Id="81100077"),
+        line.record("Stop", 40, 9, 9),
+        poison[7],
+    )
+
+    reasons = " | ".join(reason for reason, _ in rejects(edge))
+    assert len(rejects(edge)) == len(poison)
+    for part in ("Acct-Session-Id", "'Weird'", "more bytes", "Timestamp", "203.0.113.99 is no router", "no attribute"):
+        assert part in reasons
+    assert any("half a record" in record for _, record in rejects(edge))
+    first, second = sessions(edge, line)
+    assert first[2:7] == (40, "stop", "", 40, 9)
+    assert second[6] == 7
+
+
+def test_a_name_that_changes_hands_within_a_batch_stops_nobody(edge, isp, tower):
+    """Refused logins of one name, first of nobody and then of a service, are counted together."""
+    line = online(isp, tower)
+    notes = [f"operator=1 router={tower.id} service={service} reason=x" for service in (0, line.service_id, 0)]
+
+    edge.take(*(line.record("Start", Tmp_String_0=note) for note in notes), kind=LOGINS)
+
+    assert edge.rows("SELECT times, service_id FROM refused_logins") == [(3, line.service_id)]
+
+
+def test_a_class_that_names_another_operators_service_is_not_believed(edge, isp, tower, database):
+    """A router speaks for its own operator alone: no session and no byte reaches another one's customer."""
+    stranger = database.isp().service("strange")
+    line = Line(tower, "nobody", stranger.id)
+    impostor = Line(tower, "strange", stranger.id, "81100002", 2)
+
+    edge.take(line.record("Start"), line.record("Stop", 60, 500, 600), impostor.record("Stop", 60, 7, 7))
+
+    assert [row[8] for row in (*sessions(edge, line), *sessions(edge, impostor))] == [None, None]
+    assert usage(edge, stranger.id) == (0, 0)
+
+
+def test_a_router_that_restarts_closes_its_sessions_and_no_others(edge, isp, tower):
+    """Accounting-On ends what was open there before, in the same batch too; what starts afterwards stays open."""
+    before = online(isp, tower)
+    after = Line(tower, "anna", before.service_id, "81200001", 2, mac="02:00:00:00:00:02")
+    elsewhere = Line(isp.router("other"), "anna", before.service_id, "81100001", 3)
+    restart = before.record("Accounting-On", 100, User_Name=None, Acct_Session_Id=None, Class=None)
+
+    edge.take(
+        elsewhere.record("Start"), before.record("Start"), restart, after.record("Start", 101, Acct_Session_Time=0)
+    )
+    edge.take(restart)
+
+    assert [row[3] for row in sessions(edge, before)] == ["router_restart", None]
+    assert [row[3] for row in sessions(edge, elsewhere)] == [None]
+
+
+def test_a_foreign_session_is_one_session_at_any_second(edge, isp, tower):
+    """Without our Class the start tells sessions apart, and rounding it never makes two of one."""
+    for offset in (0, 298, 299, 300, 301, 599):
+        line = Line(tower, f"user {offset}", foreign=True, began=BEGAN.replace(minute=offset // 60, second=offset % 60))
+        edge.take(
+            line.record("Start"),
+            line.record("Interim-Update", 300, 5, 5, Acct_Session_Time=299),
+            line.record("Interim-Update", 600, 6, 6, Acct_Session_Time=602),
+        )
+        edge.take(line.record("Stop", 900, 7, 7, Acct_Session_Time=897))
+        assert [(row[3], *row[6:8]) for row in sessions(edge, line)] == [("stop", 7, 7)], offset
+
+
+def test_a_session_id_that_repeats_after_reboots_is_another_session(edge, isp, tower):
+    """RouterOS repeats its ids after sixteen reboots: hours later the same name and id are a new session."""
+    first = Line(tower, "anna", foreign=True)
+    again = Line(tower, "anna", foreign=True, began=BEGAN.replace(hour=15))
+
+    edge.take(first.record("Start"), again.record("Start"), first.record("Interim-Update", 60, 1, 1))
+    edge.take(again.record("Interim-Update", 60, 2, 2))
+
+    assert [row[6] for row in sessions(edge, first)] == [1, 2]
+
+
+def test_drift_is_handed_to_the_worker(edge, isp, tower):
+    """Where the authorised stamp on the record is not the applied one, the worker is asked to look; else not."""
+    line = online(isp, tower)
+    isp.review()
+    jobs = "SELECT args->'service_ids' FROM procrastinate_jobs WHERE task_name = 'enforce_services'"
+    already = len(edge.rows(jobs))
+
+    edge.take(line.record("Start"), line.record("Interim-Update", 300))
+    assert len(edge.rows(jobs)) == already
+
+    edge.take(line.record("Interim-Update", 600, noted_stamp="1-ffffffffffffffff"))
+    assert edge.rows(jobs)[already:] == [([line.service_id],)]
+
+
+def test_refused_logins_are_counted_by_the_hour(edge, isp, tower):
+    """One row for router, name, device, reason and hour, with how often and when last."""
+    line = online(isp, tower)
+
+    def refused(after_s, reason="wrong_password", **more):
+        note = f"operator={isp.operator_id} router={tower.id} service={line.service_id} reason={reason}"
+        return line.record("Start", after_s, Tmp_String_0=note, **more)
+
+    edge.take(refused(0), refused(5), refused(9, "wrong_device"), refused(3700), kind=LOGINS)
+    edge.take(refused(20), "broken\n\n", kind=LOGINS)
+
+    query = "SELECT reason, times, extract(epoch FROM last_at - %s)::int FROM refused_logins ORDER BY hour, reason"
+    assert edge.rows(query, BEGAN) == [("wrong_device", 1, 9), ("wrong_password", 3, 20), ("wrong_password", 1, 3700)]
+    assert len(rejects(edge)) == 1
+
+
+def test_a_binding_is_learnt_once(edge, isp, tower):
+    """The first device wins; the second teaches nothing, and the audit names what was learnt."""
+    service = isp.service("anna", bind_mac=True, bind_port=True)
+    first = Line(tower, "anna", service.id)
+    second = Line(tower, "anna", service.id, mac="02:00:00:00:00:02")
+    note = f"operator={isp.operator_id} router={tower.id} service={service.id} reason=plan learn=mac,port,router"
+
+    edge.take(*(one.record("Start", Tmp_String_0=note) for one in (first, second, first)), kind=LOGINS)
+
+    assert edge.rows("SELECT mac, port, router_id FROM services") == [(first.mac, "ether2", None)]
+    learnt = edge.rows("SELECT data->>'kind' FROM audit_events WHERE event = 'service:binding:learn' ORDER BY id")
+    assert learnt == [("mac",), ("port",)]
+    assert edge.rows("SELECT * FROM refused_logins") == []
+
+
+def test_two_nodes_may_take_in_the_same_sessions_at_once(edge, isp, tower, database, tmp_path):
+    """A router that asks two servers in turn is counted once, whoever is faster."""
+    lines = [online(isp, tower, f"user{number}", login=number, session_id=f"8110{number:04}") for number in range(1, 9)]
+    other = Edge(database, tmp_path / "other", node="node-2")
+    for after_s in range(0, 600, 60):
+        records = [line.record("Interim-Update", after_s, after_s * 10, after_s * 20) for line in lines]
+        edge.spool(*records)
+        other.spool(*reversed(records))
+    threads = [threading.Thread(target=one.drain) for one in (edge, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert edge.waiting() == other.waiting() == []
+    for line in lines:
+        assert [row[5:8] for row in sessions(edge, line)] == [(540, 5400, 10800)]
+        assert usage(edge, line.service_id) == (5400, 10800)
+
+
+def test_without_the_database_the_spool_waits_and_nothing_is_lost(edge, isp, tower):
+    """Down before it begins and again in the middle: when it is back, everything arrives once."""
+    line = online(isp, tower)
+    edge.take_database_away()
+    edge.spool(line.record("Start"), line.record("Interim-Update", 300, 5, 5))
+    stop = threading.Event()
+    thread = threading.Thread(target=edge.ingester().run, args=(stop.is_set,))
+    thread.start()
+    try:
+        assert sessions(edge, line) == []
+        assert edge.ingester().waiting_bytes() > 0
+        edge.give_database_back()
+        eventually(lambda: not edge.waiting())
+        edge.take_database_away()
+        edge.spool(line.record("Stop", 400, 7, 7))
+        edge.give_database_back()
+        eventually(lambda: not edge.waiting())
+    finally:
+        stop.set()
+        thread.join()
+
+    assert [row[3:8] for row in sessions(edge, line)] == [("stop", "", 400, 7, 7)]
+    assert usage(edge, line.service_id) == (7, 7)
+    assert not (edge.folder / "spool" / "accounting" / NAME).exists()
