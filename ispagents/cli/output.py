@@ -59,8 +59,9 @@ def show_one(row: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(row)
         return
-    width = max(len(name) for name in row)
-    for name, value in row.items():
+    shown = {name: value for name, value in row.items() if not name.endswith("_minor")}  # it stands beside in words
+    width = max(len(name) for name in shown)
+    for name, value in shown.items():
         _write(f"{name.replace('_', ' '):<{width}}  {_cell(value)}")
 
 

@@ -11,6 +11,7 @@ from ispagents.cli import common
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption
 from ispagents.cli.inputs import gigabytes, given, json_object, money_minor
 from ispagents.cli.output import money_text
+from ispagents.errors import Problem
 from policy.facts import AtLimit, SuspendedLook
 from sql.customers import add_plan, change_plan, plan_by_name
 from sql.listing import plans
@@ -197,7 +198,9 @@ def _with_look(facts: dict[str, Any], look: dict[str, Any], current: dict[str, A
     if not look:
         return facts
     before = facts.get("suspended", current.get("suspended", {}))
-    return {**facts, "suspended": {**(before if isinstance(before, dict) else {}), **look}}
+    if not isinstance(before, dict):
+        raise Problem('--facts: "suspended" needs a JSON object, such as {"look": "restrict"}.')
+    return {**facts, "suspended": {**before, **look}}
 
 
 def _version(session: Session, plan: Plan) -> PlanVersion:
