@@ -32,6 +32,7 @@ Document = dict[str, Any]
 TEXT_MAXIMUM_BYTES = 253  # one RADIUS string attribute (RFC 2865 section 5)
 VENDOR_TEXT_MAXIMUM_BYTES = 247  # one of a vendor's (section 5.26); FreeRADIUS would cut off the rest in silence
 NUMBER_MAXIMUM = 2**63 - 1
+INTEGER_MAXIMUM = 2**32 - 1
 LIST_MAXIMUM = 32
 
 Value = TypeVar("Value")
@@ -80,8 +81,9 @@ def read_plan(document: Mapping[str, Any], plan_version_id: int, name: str) -> P
     }
     readers |= dict.fromkeys(("pool", "ipv6_pool", "filter_id"), _text)
     readers |= dict.fromkeys(("delegated_ipv6_pool", "group"), _vendor_text)
-    numbers = ("session_timeout_s", "idle_timeout_s", "interim_interval_s", "simultaneous_use", "quota_bytes")
-    readers |= dict.fromkeys(numbers, _number)
+    on_the_wire = ("session_timeout_s", "idle_timeout_s", "interim_interval_s", "simultaneous_use")
+    readers |= dict.fromkeys(on_the_wire, _integer)
+    readers["quota_bytes"] = _number
     return PlanFacts(plan_version_id, name, **_read(document, readers))
 
 
@@ -168,7 +170,7 @@ def _read_look(value: Any) -> RestrictedLook:
         "address_list": _vendor_text,
         "pool": _text,
         "rate_limit": lambda rate: canonical(_text(rate)),
-        "session_timeout_s": _number,
+        "session_timeout_s": _integer,
     }
     look = RestrictedLook(**_read(_mapping(value), readers))
     if look.look == SuspendedLook.POOL and not look.pool:
@@ -261,6 +263,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or len(value) > LIST_MAXIMUM:
         raise PolicyError(f"{value!r} should be a list of at most {LIST_MAXIMUM} texts")
     return tuple(_text(part) for part in value)
+
+
+def _integer(value: Any) -> int:
+    """A number that fits a RADIUS integer, 32 bits (RFC 2865 section 5)."""
+    if _number(value) > INTEGER_MAXIMUM:
+        raise PolicyError(f"{value!r} is more than a RADIUS attribute holds, {INTEGER_MAXIMUM}")
+    return int(value)
 
 
 def _number(value: Any) -> int:

@@ -262,12 +262,16 @@ UPDATE steps SET state = 'verified', proof = 'ended', ended_at = clock_timestamp
     explanation = 'The session has ended, so nothing of the earlier access is left.'
 WHERE session_id = ANY(%s) AND state IN ('waiting', 'started', 'retrying', 'acknowledged', 'refused', 'stuck')
 """
+# A session that is new to us is not seen by those who authorise at this moment: they wait for us, or we for them.
+_MEET = "SELECT 1 FROM services WHERE id = ANY(%s) ORDER BY id FOR SHARE"
+# Compared with what is authorised now, for the record may have waited; and with what was decided for this very device.
 _DRIFTED = """
 SELECT DISTINCT session.operator_id, session.service_id
 FROM unnest(%s::bigint[], %s::text[]) AS row (id, stamp)
 JOIN sessions AS session USING (id) JOIN services AS service ON service.id = session.service_id
 WHERE session.ended_at IS NULL AND service.authorised_stamp IS NOT NULL
-    AND session.applied_stamp IS DISTINCT FROM coalesce(nullif(row.stamp, ''), service.authorised_stamp)
+    AND (session.applied_stamp IS DISTINCT FROM service.authorised_stamp
+        OR session.applied_stamp IS DISTINCT FROM coalesce(nullif(row.stamp, ''), service.authorised_stamp))
 ORDER BY 1, 2
 """
 
@@ -284,6 +288,9 @@ def _store(connection: Connection[Any], merged: list[_Merged]) -> None:
     ended += _close_older(connection, ids, merged, new)
     if ended:
         connection.execute(_VERIFY, (ended,))
+    if new:
+        met = {one.service_id for session_id, one in zip(ids, merged, strict=True) if session_id in new}
+        connection.execute(_MEET, (sorted(met - {None}),))
     live = [(session_id, one.latest.note.stamp) for session_id, one in zip(ids, merged, strict=True)]
     drifted = connection.execute(_DRIFTED, ([row[0] for row in live], [row[1] for row in live])).fetchall()
     for operator_id in sorted({row[0] for row in drifted}):

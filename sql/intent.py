@@ -95,7 +95,7 @@ def reject(session: Session, change: Change, *, by: str, note: str) -> None:
     if change.state != Intent.AWAITING_APPROVAL:
         raise Refused(f"Change {change.id} is {_words(change.state)} already and cannot be rejected.")
     _move(change, Intent.REJECTED)
-    change.decided_at, change.decided_by, change.note = func.now(), by, note
+    change.decided_at, change.decided_by, change.note = func.clock_timestamp(), by, note
     session.flush()
     audit.record(
         session, change.operator_id, by, "change:approval:reject", service_id=change.service_id, change=change.id
@@ -103,9 +103,13 @@ def reject(session: Session, change: Change, *, by: str, note: str) -> None:
 
 
 def change_by_id(session: Session, operator_id: int, change_id: int) -> Change:
-    """The change of this number, locked. Raises NotFound."""
+    """The change of this number, locked together with its service. Raises NotFound."""
+    mine = (Change.operator_id == operator_id, Change.id == change_id)
+    # The service before the change: the order in which a review locks the two.
+    owner = select(Change.service_id).where(*mine).scalar_subquery()
+    session.execute(select(Service.id).where(Service.id == owner).with_for_update(key_share=True))
     change = session.scalar(
-        select(Change).where(Change.operator_id == operator_id, Change.id == change_id).with_for_update(key_share=True)
+        select(Change).where(*mine).with_for_update(key_share=True).execution_options(populate_existing=True)
     )
     if change is None:
         raise NotFound(f"There is no change {change_id}; `ispagents change list` shows those there are.")
@@ -271,7 +275,7 @@ def _authorise(
     access = decider.access(facts, now)
     remember(session, operator.id, [access])
     _move(change, Intent.APPROVED)
-    change.decided_at, change.decided_by, change.rule = func.now(), by, rule
+    change.decided_at, change.decided_by, change.rule = func.clock_timestamp(), by, rule
     change.revision = func.pg_current_xact_id()
     service.authorised = change.to_facts
     service.authorised_stamp, service.authorised_until = stamp(access), access.valid_until
@@ -303,7 +307,11 @@ def _supersede(session: Session, change: Change | None, why: str) -> None:
     session.execute(
         update(Change)
         .where(Change.id == change.id, Change.state == Intent.AWAITING_APPROVAL)
-        .values(state=move(MOVES, Intent.AWAITING_APPROVAL, Intent.SUPERSEDED).value, decided_at=func.now(), note=why)
+        .values(
+            state=move(MOVES, Intent.AWAITING_APPROVAL, Intent.SUPERSEDED).value,
+            decided_at=func.clock_timestamp(),
+            note=why,
+        )
     )
     session.refresh(change)
     audit.record(

@@ -56,7 +56,7 @@ class SecretBox:
             raise SecretsError("this secret was sealed with another key; restore the key file that was in use then")
         try:
             data = cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], place.encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise SecretsError("this secret was altered in the database, or moved there from another row") from error
         return data.decode("utf-8", "surrogateescape")
 

@@ -178,8 +178,6 @@ def _see(operator: str, change_id: int) -> Seen:
 def _approve(operator: str, seen: Seen, seen_hash: str) -> Refused | None:
     """Approve in a transaction; a renewed preview is committed and returned as the refusal that it is."""
     with common.acting(operator) as (session, operator_id):
-        # The service before the change: the order in which the worker locks the two.
-        session.execute(select(Service.id).where(Service.id == seen.service_id).with_for_update(key_share=True))
         change = intent.change_by_id(session, operator_id, seen.change_id)
         try:
             intent.approve(session, change, by=common.actor(), seen_hash=seen_hash, now=datetime.now(UTC))

@@ -28,7 +28,10 @@ CoaAddress = Annotated[str | None, typer.Option(help="Where CoA goes; the addres
 CoaPort = Annotated[int | None, typer.Option(min=1, max=65535, help="3799 or 1700 on RouterOS.")]
 NasAddress = Annotated[str | None, typer.Option(help="What it says in NAS-IP-Address, where that differs.")]
 AddressList = Annotated[bool | None, typer.Option(help="Whether a CoA was seen changing address lists there.")]
-Signed = Annotated[bool | None, typer.Option(help="Refuse Access-Requests without Message-Authenticator.")]
+Signed = Annotated[
+    bool | None,
+    typer.Option(help="Refuse Access-Requests without Message-Authenticator; RouterOS 7.15 and later sends it."),
+]
 SignCoa = Annotated[bool | None, typer.Option(help="Send Message-Authenticator with CoA.")]
 Dynamic = Annotated[bool | None, typer.Option(help="Whether it takes CoA and Disconnect at all.")]
 Window = Annotated[int | None, typer.Option(min=1, max=4096, help="CoA packets on the way at once.")]

@@ -81,7 +81,11 @@ def register(engine: Engine, operator_id: int, box: SecretBox, routers: list[Fie
     with acting_for(engine, operator_id) as session:
         known = {router.name: router for router in session.scalars(select(Router))}
         for one in routers:
-            options: dict[str, Any] = {"coa_port": one.coa_port, "coa_address_list": one.coa_address_list}
+            options: dict[str, Any] = {
+                "coa_port": one.coa_port,
+                "coa_address_list": one.coa_address_list,
+                "require_message_authenticator": True,
+            }
             if one.name in known:
                 change_router(
                     session,

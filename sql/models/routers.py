@@ -56,7 +56,7 @@ class Router(Base):
     coa_address: Mapped[Address] = mapped_column(INET)
     coa_port: Mapped[int] = mapped_column(server_default="3799")
     secret: Mapped[bytes] = mapped_column(LargeBinary)
-    require_message_authenticator: Mapped[bool] = mapped_column(server_default="true")
+    require_message_authenticator: Mapped[bool] = mapped_column(server_default="false")
     coa_message_authenticator: Mapped[bool] = mapped_column(server_default="true")
     dynamic_authorization: Mapped[bool] = mapped_column(server_default="true")
     coa_address_list: Mapped[bool] = mapped_column(server_default="false")

@@ -91,7 +91,7 @@ CREATE TABLE routers (
     coa_address inet NOT NULL,
     coa_port integer NOT NULL DEFAULT 3799 CHECK (coa_port BETWEEN 1 AND 65535),
     secret bytea NOT NULL,
-    require_message_authenticator boolean NOT NULL DEFAULT true,
+    require_message_authenticator boolean NOT NULL DEFAULT false,
     coa_message_authenticator boolean NOT NULL DEFAULT true,
     dynamic_authorization boolean NOT NULL DEFAULT true,
     coa_address_list boolean NOT NULL DEFAULT false,
