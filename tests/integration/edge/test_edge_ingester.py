@@ -1,6 +1,7 @@
 """Accounting reaches PostgreSQL once, in whatever order, however often and through whatever mishap it comes."""
 
 import threading
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from edge.detail_file import NAME, TakenFile
 from edge.ingester import LOGINS
+from sql import intent
 
 SESSION = (
     "SELECT extract(epoch FROM started_at - %s)::int, extract(epoch FROM last_seen_at - %s)::int, "
@@ -280,8 +282,9 @@ def test_a_session_id_that_repeats_after_reboots_is_another_session(edge, isp, t
 
 def test_drift_is_handed_to_the_worker(edge, isp, tower):
     """Where the authorised stamp on the record is not the applied one, the worker is asked to look; else not."""
-    line = online(isp, tower)
+    service = isp.service("anna")
     isp.review()
+    line = Line(tower, "anna", service.id, stamp=isp.fresh(service).authorised_stamp)
     jobs = "SELECT args->'service_ids' FROM procrastinate_jobs WHERE task_name = 'enforce_services'"
     already = len(edge.rows(jobs))
 
@@ -290,6 +293,28 @@ def test_drift_is_handed_to_the_worker(edge, isp, tower):
 
     edge.take(line.record("Interim-Update", 600, noted_stamp="1-ffffffffffffffff"))
     assert edge.rows(jobs)[already:] == [([line.service_id],)]
+
+
+def test_a_login_that_crosses_an_approval_is_handed_to_the_worker(edge, isp, tower):
+    """Noted before the change and stored while it commits: the session is not left with the earlier access."""
+    service = isp.service("anna")
+    isp.review()
+    line = Line(tower, "anna", service.id, stamp=isp.fresh(service).authorised_stamp)
+    isp.invoice(service.subscriber_id)
+    isp.review()
+    jobs = "SELECT args->'service_ids' FROM procrastinate_jobs WHERE task_name = 'enforce_services'"
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'ispagents_edge'"
+    edge.spool(line.record("Start"))
+    with isp.web() as session:
+        change = intent.change_by_id(session, isp.operator_id, isp.changes(service)[-1].id)
+        intent.approve(session, change, by="a test", seen_hash=change.preview_hash, now=datetime.now(UTC))
+        already = len(edge.rows(jobs))
+        thread = threading.Thread(target=edge.drain)
+        thread.start()
+        eventually(lambda: edge.rows(waiting))
+    thread.join()
+
+    assert edge.rows(jobs)[already:] == [([service.id],), ([service.id],)]
 
 
 def test_refused_logins_are_counted_by_the_hour(edge, isp, tower):
