@@ -12,7 +12,6 @@ from ispagents.errors import Problem
 from ispagents.postgres import EmbeddedPostgres, Server
 from ispagents.settings import DATABASE, Settings
 from ispagents.state_folder import StateFolder
-from sql.migrate import migrate, newest_revision
 from sql.roles import Role, create_database, create_roles, grant_connections
 from sql.secrets import SecretBox, SecretsError, load_or_create
 from sql.sessions import make_engine
@@ -90,6 +89,8 @@ def prepare_embedded(server: Server) -> Databases:
 
 def migrate_now(databases: Databases) -> tuple[str | None, str | None]:
     """Bring the schema to the newest revision; returns the revision before and after. Raises Problem."""
+    from sql.migrate import migrate  # noqa: PLC0415 - Alembic costs every command a third of its start; only this needs it
+
     engine = databases.engine(Role.OWNER, pool=1)
     try:
         return migrate(engine)
@@ -101,6 +102,8 @@ def migrate_now(databases: Databases) -> tuple[str | None, str | None]:
 
 def expected_revision() -> str | None:
     """The schema revision that this version of the code needs."""
+    from sql.migrate import newest_revision  # noqa: PLC0415 - as above
+
     return newest_revision()
 
 

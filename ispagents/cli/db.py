@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from ispagents.cli import common
@@ -32,6 +31,8 @@ def status(as_json: JsonOption = False) -> None:
 
 
 def _status(databases: Databases) -> dict[str, Any]:
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - slow to import; only this command needs it
+
     engine = databases.engine(Role.OWNER, pool=1)
     try:
         with engine.connect() as connection:

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.text import Text
 
 from ispagents.cli import common
-from ispagents.demo.story import scene, tell
 from ispagents.installation import running, wished_or_any
 from ispagents.state_folder import StateFolder
 
@@ -26,6 +25,8 @@ def demo(
     ] = False,
 ) -> None:
     """Run everything with a small ISP and tell the story of a payment. Stays up for you until Ctrl-C."""
+    from ispagents.demo.story import scene, tell  # noqa: PLC0415 - the simulators; no other command needs them
+
     console = Console(highlight=False)
     if once:
         raise typer.Exit(0 if _once(console) else 1)
@@ -42,6 +43,8 @@ def demo(
 
 
 def _once(console: Console) -> bool:
+    from ispagents.demo.story import scene, tell  # noqa: PLC0415 - as above
+
     parent = Path(tempfile.mkdtemp(prefix="ispagents-demo-", dir=_roomy()))
     parent.chmod(0o711)
     state = StateFolder(parent / "state")
