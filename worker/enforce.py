@@ -29,7 +29,7 @@ log = structlog.get_logger("worker.enforce")
 
 # While packets are on the way, look this often for steps that were planned meanwhile: a payment must not wait for the
 # timeouts of the batch before it.
-LOOK_AGAIN_S = 0.1
+LOOK_AGAIN_S = 0.2
 # Answers that come within this time are stored together.
 GATHER_S = 0.01
 # Steps are claimed for two windows: one on the wire, one ready. More would outlive their claim at a dead router.

@@ -21,7 +21,9 @@ from worker.enforce import RouterWorker
 
 log = structlog.get_logger("worker.jobs")
 
-CONCURRENCY = 20
+# Planning never waits behind routers that do not answer: each has slots of its own.
+PLANNING_SLOTS = 8
+ROUTER_SLOTS = 64
 TICK_S = 1.0
 # A job of a worker that has been silent for five heartbeats is taken back; a claimed step still has one owner then.
 HEARTBEAT_S = 2.0
@@ -74,7 +76,8 @@ async def run(
         async with app.open_async(), await AsyncConnection.connect(conninfo, autocommit=True) as watched:
             ready()
             tasks = [
-                asyncio.ensure_future(_work(app, node)),
+                asyncio.ensure_future(_work(app, f"planner@{node}", [PLANNING_QUEUE], PLANNING_SLOTS)),
+                asyncio.ensure_future(_work(app, f"worker@{node}", [ROUTERS_QUEUE, node_queue(node)], ROUTER_SLOTS)),
                 asyncio.ensure_future(_tick(app, engine)),
                 asyncio.ensure_future(_watch(watched)),
                 asyncio.ensure_future(stop.wait()),
@@ -94,11 +97,11 @@ class DatabaseLost(Exception):  # noqa: N818 - reads as what happened
     """The database went away; a fresh run helps as soon as it is back."""
 
 
-async def _work(app: App, node: str) -> None:
+async def _work(app: App, name: str, queues: list[str], slots: int) -> None:
     await app.run_worker_async(
-        queues=[PLANNING_QUEUE, ROUTERS_QUEUE, node_queue(node)],
-        name=f"worker@{node}",
-        concurrency=CONCURRENCY,
+        queues=queues,
+        name=name,
+        concurrency=slots,
         wait=True,
         fetch_job_polling_interval=1.0,
         delete_jobs="always",
