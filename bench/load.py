@@ -29,7 +29,7 @@ GIVE_UP_AFTER_S: Final = 3.0  # for the last open requests, when the time is ove
 RECEIVE_BYTES: Final = 1 << 20  # socket buffer: a whole window of answers fits many times
 LARGEST_PACKET: Final = 4096  # RFC 2865 section 3
 
-ExpectedRate = Literal["plan", "any", "none"]
+ExpectedRate = Literal["plan", "billing", "any", "none"]
 
 
 class LoadError(Exception):
@@ -51,7 +51,9 @@ class Load:
     packets: int = MAX_PACKETS
     seed: int = 1
     rate: ExpectedRate = "plan"
-    """`plan`: the subscriber's own; `any`: some Mikrotik-Rate-Limit; `none`: answers are not verified at all."""
+    """`plan`: the subscriber's own; `billing`: what billing lets him have of it; `any`: some Mikrotik-Rate-Limit;
+    `none`: answers are not verified at all.
+    """
 
     def __post_init__(self) -> None:
         if not self.address.startswith("127."):
@@ -241,7 +243,13 @@ class Generator:
         name = subscribers.user_name(subscriber)
         if reply.code != packets.ACCESS_ACCEPT:
             raise packets.BadReplyError(f"{name} was answered with code {reply.code}")
-        right = subscribers.rate_limit(subscriber) if self._load.rate == "plan" else reply.rate_limit
+        match self._load.rate:
+            case "plan":
+                right: str | None = subscribers.rate_limit(subscriber)
+            case "billing":
+                right = subscribers.decided_rate(subscriber)
+            case _:
+                right = reply.rate_limit
         if reply.rate_limit is None or reply.rate_limit != right:
             raise packets.BadReplyError(f"{name} was given the rate {reply.rate_limit}, not {right}")
 

@@ -41,6 +41,13 @@ def instantiate(_: Any) -> int:
     return OK  # type: ignore[no-any-return] # radiusd has no types
 
 
+def detach(_: Any) -> int:
+    """The server ends: so does what runs beside the logins."""
+    if _replica is not None:
+        _replica.close()
+    return OK  # type: ignore[no-any-return] # radiusd has no types
+
+
 def authorize(packet: dict[str, Any]) -> Any:
     """Decide on a login."""
     request = dict(packet["request"])

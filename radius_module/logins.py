@@ -74,7 +74,12 @@ class Logins:
         found = self._replica.find(source, request.get("User-Name", ""))
         if found is None:
             raise UnknownRouter(source)
-        if found.password is None or found.special is not None or found.prepaid_until is not None:
+        if (
+            found.service_id is None
+            or found.password is None
+            or found.special is not None
+            or found.prepaid_until is not None
+        ):
             return self._decided(request, login_row(found), None)
         kind = (self._replica.generation(), found.plan_version_id, found.standing, found.method, _method(request))
         standard = self._standard.get(kind)

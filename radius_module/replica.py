@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 from policy.documents import read_operator, read_plan
 from policy.facts import Bindings, Method, OperatorFacts, PlanFacts, ServiceFacts
 from policy.standing import Standing
-from radius_module.replica_schema import FORMAT, POINTER, generation_file, read_pointer
+from radius_module.reading import Reading, Rest, wal_index
+from radius_module.replica_schema import FORMAT, POINTER, generation_file
 
 # Interior pages of a table with a million services take about 2 MB; leaves come from the page cache of the kernel.
 CACHE_KIB = 3072
 STATEMENTS = 16
 PLANS = 4096
+POINTER_MAXIMUM_BYTES = 32
 
 # What few services have travels as one value, NULL for the others: a column costs as much as a step of the search.
 _LOGIN = """
@@ -96,6 +98,7 @@ class Replica:
         self._folder = folder
         self._pointer = os.fspath(folder / POINTER)
         self._local = threading.local()
+        self._rest = Rest()
         self._plan = lru_cache(maxsize=PLANS)(self._read_plan)
 
     def login(self, address: str, username: str) -> LoginRow | None:
@@ -109,11 +112,12 @@ class Replica:
     def find(self, address: str, username: str) -> Found | None:
         """The same as it stands in the replica. Raises NoReplica."""
         row = self._one(_LOGIN, (address, username))
-        return Found._make(row) if row is not None else None
+        return tuple.__new__(Found, row) if row is not None else None
 
     def generation(self) -> object:
         """What this thread read last: equal for as long as it is the same file. None before the first reading."""
-        return getattr(self._local, "identity", None)
+        reading: Reading | None = getattr(self._local, "reading", None)
+        return reading.pointer.identity if reading is not None else None
 
     def router(self, address: str) -> RouterRow | None:
         """The router at this source address, or None. Raises NoReplica."""
@@ -124,7 +128,7 @@ class Replica:
         """A plan version; versions never change, so they are kept, for one generation: the next may be of another
         database, whose versions have the same numbers. Raises NoReplica.
         """
-        identity = getattr(self._local, "identity", None)
+        identity = self.generation()
         return self._read_plan(plan_version_id, None) if identity is None else self._plan(plan_version_id, identity)
 
     def operator(self, operator_id: int) -> OperatorFacts:
@@ -151,35 +155,76 @@ class Replica:
         except ValueError as error:
             raise NoReplica(f"the replica's plan version {plan_version_id} cannot be read: {error}") from error
 
+    def close(self) -> None:
+        """End what runs beside the logins; reading again opens everything anew."""
+        self._rest.stop()
+
     def _one(self, statement: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        reading = self._reading()
         try:
-            return self._connection().execute(statement, values).fetchone()  # type: ignore[no-any-return] # sqlite3
+            return reading.one(statement, values)
         except sqlite3.Error as error:
             # The next call opens the file anew, whatever was wrong with this connection.
-            self._local.identity = None
+            reading.pointer.moved = True
             raise NoReplica(f"the replica cannot be read: {error}") from error
 
     def _connection(self) -> sqlite3.Connection:
-        try:
-            status = os.stat(self._pointer)  # noqa: PTH116 - this line runs for every login, and Path costs double
-        except OSError as error:
-            raise NoReplica("there is no replica yet; start edge") from error
-        identity = (status.st_ino, status.st_mtime_ns)
-        local = self._local
-        if getattr(local, "identity", None) != identity:
-            self._open(identity)
-        return local.connection  # type: ignore[no-any-return] # threading.local holds anything
+        return self._reading().connection
 
-    def _open(self, identity: tuple[int, int]) -> None:
-        old = getattr(self._local, "connection", None)
-        generation = read_pointer(self._folder)
-        if generation is None:
-            raise NoReplica("the replica's pointer cannot be read; start edge")
-        connection = _open_file(generation_file(self._folder, generation))
-        self._local.connection = connection
-        self._local.identity = identity
+    def _reading(self) -> Reading:
+        try:
+            reading: Reading = self._local.reading
+        except AttributeError:
+            return self._open(None)
+        return reading if reading.pointer.stands() else self._open(reading)
+
+    def _open(self, old: Reading | None) -> Reading:
+        pointer = Pointer(self._pointer)
+        file = generation_file(self._folder, pointer.generation)
+        connection, changing = _open_file(file)
+        reading = Reading(connection, wal_index(file) if changing else None, self._rest, pointer)
+        self._local.reading = reading
         if old is not None:
             old.close()
+        return reading
+
+
+class Pointer:
+    """The pointer's file, held open to see whether it still is the pointer. Raises NoReplica where there is none.
+
+    That it was replaced or removed shows in its own links and time of change, which a look at its name does at twice
+    the cost: this runs for every login.
+    """
+
+    __slots__ = ("_changed_ns", "_descriptor", "generation", "identity", "moved")
+
+    def __init__(self, path: str) -> None:
+        """Open and read it."""
+        self._descriptor = -1
+        self.moved = False
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # Before it is read, so that what changes meanwhile is seen by the next look.
+            status = os.fstat(self._descriptor)
+            self.identity = (status.st_ino, status.st_mtime_ns)
+            self._changed_ns = status.st_ctime_ns
+            text = os.pread(self._descriptor, POINTER_MAXIMUM_BYTES, 0)
+        except OSError as error:
+            raise NoReplica("there is no replica yet; start edge") from error
+        try:
+            self.generation = int(text)
+        except ValueError as error:
+            raise NoReplica("the replica's pointer cannot be read; start edge") from error
+
+    def stands(self) -> bool:
+        """Whether it is still the pointer, unchanged."""
+        status = os.fstat(self._descriptor)
+        return status.st_nlink > 0 and status.st_ctime_ns == self._changed_ns and not self.moved
+
+    def __del__(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
 
 def login_row(found: Found) -> LoginRow:
@@ -197,10 +242,12 @@ def login_row(found: Found) -> LoginRow:
     return LoginRow(found.router_id, found.operator_id, service, found.password, bindings)
 
 
-def _open_file(file: Path) -> sqlite3.Connection:
+def _open_file(file: Path) -> tuple[sqlite3.Connection, bool]:
+    """A connection, and whether edge may still write to the file."""
     # With edge cleanly stopped the -wal file is gone and a reader without write rights cannot open the database as
     # WAL; it is complete then, and edge never writes to it again, so it may be taken as immutable.
-    mode = "mode=ro" if file.with_name(file.name + "-wal").exists() else "immutable=1"
+    changing = file.with_name(file.name + "-wal").exists()
+    mode = "mode=ro" if changing else "immutable=1"
     address = f"{file.absolute().as_uri()}?{mode}"
     try:
         connection = sqlite3.connect(
@@ -217,4 +264,4 @@ def _open_file(file: Path) -> sqlite3.Connection:
     if row is None or row[0] != str(FORMAT):
         connection.close()
         raise NoReplica(f"the replica {file.name} has another format; restart edge of the same version")
-    return connection
+    return connection, changing

@@ -150,20 +150,8 @@ class FreeRadius:
         command = ["freeradius", "-f", "-n", "radiusd", "-d", str(self.folder)]
         self._process = process.spawn(process.as_user(USER, command), log)
         endpoint = Endpoint("127.0.0.1", port, SECRET, self._process.pid, log=log)
-        self._probe(endpoint, log)
+        probe(self._name, self._process, endpoint, START_PATIENCE_S)
         return endpoint
-
-    def _probe(self, endpoint: Endpoint, log: Path) -> None:
-        """Waits for the first answer, then makes sure that a wrong password is refused."""
-        if self._process is None:
-            raise ServerError("nothing was started")
-        right = packets.Login.of(0, session=0)
-        wrong = packets.Login(0, "not-the-password"[:16], session=1)
-        for _ in process.wait_until_alive(self._process, log, START_PATIENCE_S):
-            if ask(endpoint, right) == packets.ACCESS_ACCEPT:
-                break
-        if ask(endpoint, wrong, patience_s=3.0) != packets.ACCESS_REJECT:
-            raise ServerError(f"{self._name} lets a wrong password in, or does not answer it:\n{process.tail(log)}")
 
     def stop(self) -> None:
         process.end(self._process, signal.SIGTERM)
@@ -171,6 +159,18 @@ class FreeRadius:
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = None
+
+
+def probe(name: str, server: "subprocess.Popen[bytes]", endpoint: Endpoint, patience_s: float) -> None:
+    """Waits for the first answer, then makes sure that a wrong password is refused."""
+    log = endpoint.log or Path("/dev/null")
+    right = packets.Login.of(0, session=0)
+    wrong = packets.Login(0, "not-the-password"[:16], session=1)
+    for _ in process.wait_until_alive(server, log, patience_s):
+        if ask(endpoint, right) == packets.ACCESS_ACCEPT:
+            break
+    if ask(endpoint, wrong, patience_s=3.0) != packets.ACCESS_REJECT:
+        raise ServerError(f"{name} lets a wrong password in, or does not answer it:\n{process.tail(log)}")
 
 
 def ask(endpoint: Endpoint, login: packets.Login, *, patience_s: float = 0.5) -> int | None:

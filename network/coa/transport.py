@@ -102,7 +102,8 @@ class Transport:
         self.turns = Turns()
         """One request in flight per session; `verbs` uses it."""
         self._max_sockets = max_sockets
-        self._chance = chance or random.SystemRandom().random
+        # Jitter guards nothing, and the system's own source costs a call into the kernel for each packet.
+        self._chance = chance or random.Random().random  # noqa: S311
         self._sockets: list[SourceSocket] = []
         self._routers: dict[tuple[str, int], _Router] = {}
         self._forget_above = FORGET_ABOVE_ROUTERS

@@ -1,0 +1,73 @@
+"""`ispagents bench ...`: a command for each bench. What is wrong with the arguments is said before measuring."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from bench import auth, coa, report
+from bench.load import LoadError
+from bench.packets import BadReplyError
+from bench.servers.contract import ServerError
+
+app = typer.Typer(help="Measure ours and the alternatives side by side.", no_args_is_help=True, add_completion=False)
+
+WRONG_ARGUMENTS = 2
+FAILED = 1
+INTERRUPTED = 130
+
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", dir_okay=True, help="Write the results there as one object.")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="Smaller runs, under 45 s, the same keys.")]
+
+
+@app.command(name="auth")
+def auth_command(json: Json = None, quick: Quick = False) -> None:
+    """Logins with a billing decision, against rlm_sql and the files floor."""
+    _bench("auth", auth.run, json, quick)
+
+
+@app.command(name="coa")
+def coa_command(json: Json = None, quick: Quick = False) -> None:
+    """Changes of live sessions, against radclient, and 10,000 of them on 50 routers."""
+    _bench("coa", coa.run, json, quick)
+
+
+def _bench(name: str, run: Callable[[bool], dict[str, Any]], json: Path | None, quick: bool) -> None:
+    if json is not None:
+        _make_sure_of(json)
+    try:
+        results = run(quick)
+    except (ServerError, LoadError, BadReplyError, auth.BenchError, coa.CoaBenchError) as problem:
+        _end(str(problem), FAILED)
+    except KeyboardInterrupt:
+        _end("Stopped; every server of the bench was ended.", INTERRUPTED)
+    report.show(name, results)
+    if json is not None:
+        try:
+            report.write(name, results, json)
+        except OSError as error:
+            _end(f"The results could not be written to {json} ({error.strerror}).", FAILED)
+
+
+def _make_sure_of(path: Path) -> None:
+    """Ends the command if the file cannot be written; an existing one is kept as it is until there are results."""
+    existed = path.exists()
+    try:
+        with path.open("a"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        _end(f"{path} cannot be written ({error.strerror}); name another file with --json.", WRONG_ARGUMENTS)
+
+
+def _end(sentence: str, code: int) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app()

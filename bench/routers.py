@@ -1,0 +1,140 @@
+"""Simulated routers with live sessions in a process of their own: `Routers` starts it, `python -m bench.routers` is it.
+
+The process prints one line of JSON when it is ready, one more for each line it reads (what each session has now), and
+ends when its input does.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import bench
+from bench import subscribers
+from bench.servers.contract import SECRET, ServerError
+from simulators.faults import FaultSettings, LineFaults
+from simulators.nas import Nas
+from simulators.settings import Client, NasSettings, RadiusServer
+
+SOURCE: Final = "127.0.0.1"  # where CoA comes from; a router answers nobody else
+BEFORE: Final = "10M/50M"
+START_PATIENCE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """So many routers with so many sessions each, numbered from `first`, behind a line with delay and loss each way."""
+
+    routers: int
+    sessions: int
+    first: int = 0
+    delay_s: float = 0.0
+    loss: float = 0.0
+    seed: int = 1
+
+
+class Line(NamedTuple):
+    """One live session and where its router takes CoA."""
+
+    address: str
+    port: int
+    user_name: str
+    session_id: str
+    framed_ip_address: str
+
+
+class Routers:
+    """The process, from `__init__` to `stop`."""
+
+    def __init__(self, network: Network) -> None:
+        options = [
+            part for name, value in asdict(network).items() for part in (f"--{name.replace('_', '-')}", str(value))
+        ]
+        self._process = subprocess.Popen(
+            ["setpriv", "--pdeathsig=KILL", sys.executable, "-m", "bench.routers", *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            cwd=Path(bench.__file__).parent.parent,
+        )
+
+    def ready(self) -> list[Line]:
+        """Every live session. Waits until all are online; raises ServerError."""
+        return [Line(*one) for one in self._read()]
+
+    def rates(self) -> Counter[str]:
+        """How many sessions have which rate limit now, as the routers themselves say."""
+        if self._process.stdin is None:
+            raise ServerError("the simulated routers have no input")
+        self._process.stdin.write("rates\n")
+        self._process.stdin.flush()
+        return Counter(self._read())
+
+    def stop(self) -> None:
+        """End it; harmless when it has ended."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _read(self) -> Any:
+        line = self._process.stdout.readline() if self._process.stdout is not None else ""
+        if not line:
+            raise ServerError("the simulated routers ended; their error stands above")
+        return json.loads(line)
+
+
+async def _serve(network: Network) -> None:
+    faults = LineFaults(loss=network.loss, delay_s=network.delay_s)
+    routers = [_router(network, number, faults) for number in range(network.first, network.first + network.routers)]
+    lines = []
+    for router in routers:
+        await router.start()
+        lines += [
+            (router.settings.address, router.coa_port, one.username, one.session_id, one.address)
+            for one in router.sessions
+        ]
+    print(json.dumps(lines), flush=True)
+    loop = asyncio.get_running_loop()
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        rates = Counter(session.rate_limit for router in routers for session in router.sessions)
+        print(json.dumps(rates), flush=True)
+
+
+def _router(network: Network, number: int, faults: LineFaults) -> Nas:
+    settings = NasSettings(
+        name=f"bench-{number}",
+        address=f"127.1.{number // 250}.{number % 250 + 1}",
+        radius=(RadiusServer(SOURCE),),
+        secret=SECRET,
+        coa_port=0,
+        received_kept=1,
+        faults=FaultSettings.both_ways(faults, network.seed),
+        seed=network.seed,
+    )
+    router = Nas(settings)
+    for place in range(network.sessions):
+        subscriber = number * network.sessions + place
+        router.add_session(
+            Client(username=subscribers.user_name(subscriber), mac=subscribers.mac(subscriber)),
+            address=subscribers.address(subscriber),
+            reply=[("Mikrotik-Rate-Limit", BEFORE)],
+            accounting=False,
+        )
+    return router
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Simulated routers with live sessions.")
+    for field in fields(Network):
+        kind = float if field.name in {"delay_s", "loss"} else int
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, required=True)
+    asyncio.run(_serve(Network(**vars(parser.parse_args()))))
+
+
+if __name__ == "__main__":
+    main()
