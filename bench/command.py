@@ -11,7 +11,12 @@ from bench.load import LoadError
 from bench.packets import BadReplyError
 from bench.servers.contract import ServerError
 
-app = typer.Typer(help="Measure ours and the alternatives side by side.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Measure ours and the alternatives side by side.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 WRONG_ARGUMENTS = 2
 FAILED = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ispagents.cli import demo, status, up
+from ispagents.cli import bench, demo, status, up
 
 
 def mount(app: typer.Typer) -> None:
@@ -12,3 +12,4 @@ def mount(app: typer.Typer) -> None:
     app.command("up")(up.up)
     app.command("status")(status.status)
     app.command("demo")(demo.demo)
+    app.command("bench", context_settings=bench.SETTINGS)(bench.bench)
