@@ -22,8 +22,9 @@ OLDEST = (3, 2, 1)
 # The value of every attribute that Python returns is lost outside debug mode (fixed after 3.2.10, commit 58bafac6e5).
 BROKEN = ((3, 2, 9), (3, 2, 10))
 USERS = ("freerad", "radiusd")
-# Calls into the module run one at a time; measured best of 1, 2, 4, 8 and 16 (bench/README.md).
-THREADS = 4
+# Calls into the module run one at a time, and a second thread fights for its lock more than it does beside it: of 1, 2,
+# 3, 4 and 8 one had the most logins a second and the lowest p99 in three runs (bench/README.md).
+THREADS = 1
 LONGEST_PATH_BYTES = 200
 
 
@@ -75,13 +76,18 @@ def find() -> FreeRadius:
     return FreeRadius(Path(binary), libraries, version, _user())
 
 
-def prepare(server: FreeRadius, layout: Layout) -> None:
-    """Write the raddb anew from the shipped one, and make the folders that the server writes to."""
+def check_paths(layout: Layout) -> None:
+    """Raises Problem for a folder whose name the server's configuration cannot hold."""
     for path in (layout.raddb, layout.log, layout.run, layout.spool, layout.replica):
         if len(os.fsencode(path)) > LONGEST_PATH_BYTES or re.search(r"[\s\"'${}\\#]", str(path)):
             raise Problem(
                 f"FreeRADIUS cannot use the folder {path}; choose a shorter one without blanks and quotes with --state."
             )
+
+
+def prepare(server: FreeRadius, layout: Layout) -> None:
+    """Write the raddb anew from the shipped one, and make the folders that the server writes to."""
+    check_paths(layout)
     shutil.rmtree(layout.raddb, ignore_errors=True)
     shutil.copytree(template(), layout.raddb)
     python = layout.raddb / "python"

@@ -46,9 +46,10 @@ def running(state: StateFolder, settings: Settings, say: Callable[[str], None]) 
     `say` gets a line for each thing that is being done.
     """
     server = freeradius.find()
-    settings = with_ports(settings)
+    freeradius.check_paths(layout_of(state, settings))
     state.create()
     with state.lock(), Supervisor(state) as supervisor:
+        settings = with_ports(settings)
         if settings.has_database:
             databases = configured(settings)
         else:

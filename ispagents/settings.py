@@ -54,7 +54,13 @@ def load(state: Path, **overrides: object) -> Settings:
     """The settings for a state folder. Raises Problem with the name of the setting that is wrong."""
     file = state / SETTINGS_FILE
     try:
-        values: Any = {"_env_file": file if file.is_file() else None, **overrides}
+        there = file.is_file()
+    except OSError as error:
+        raise Problem(
+            f"The state folder {str(state)[:200]} cannot be used: {error.strerror}; choose another."
+        ) from error
+    try:
+        values: Any = {"_env_file": file if there else None, **overrides}
         settings = Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]

@@ -15,6 +15,7 @@ import radiusd
 from radius_module.logins import LEARN, Answer, Logins, UnknownRouter
 from radius_module.pairs import UnfitValue, escaped
 from radius_module.replica import NoReplica, Replica
+from radius_module.space import SpoolSpace
 
 OK = radiusd.RLM_MODULE_OK
 REJECT = radiusd.RLM_MODULE_REJECT
@@ -30,14 +31,20 @@ LOG_EVERY_S = 10.0
 SILENCE = (OK, {"config": (("Response-Packet-Type", ":=", "Do-Not-Respond"),)})
 _logins: Logins | None = None
 _replica: Replica | None = None
+_space: SpoolSpace | None = None
 _logged_at: dict[str, float] = {}
+
+
+class DiskFull(Exception):  # noqa: N818 - reads as what happened
+    """There is no room for accounting; routers keep it and send it again."""
 
 
 def instantiate(_: Any) -> int:
     """Prepare; opens nothing, so that the server's own check mode touches nothing."""
-    global _logins, _replica  # noqa: PLW0603 - rlm_python3 offers functions only; this is where their state begins
+    global _logins, _replica, _space  # noqa: PLW0603 - rlm_python3 offers functions only; this is where their state begins
     _replica = Replica(Path(radiusd.config["replica"]))
     _logins = Logins(_replica, time.time)
+    _space = SpoolSpace(radiusd.config["spool"], time.monotonic)
     return OK  # type: ignore[no-any-return] # radiusd has no types
 
 
@@ -92,7 +99,13 @@ def post_auth(packet: dict[str, Any]) -> Any:
 
 
 def accounting(packet: dict[str, Any]) -> Any:
-    """Note router, service and the authorised stamp on the record. The spool's own write decides the answer."""
+    """Note router, service and the authorised stamp on the record. The spool's own write decides the answer.
+
+    Without room for it the record is refused, and so not acknowledged.
+    """
+    if not _space.enough():  # type: ignore[union-attr] # set by instantiate
+        _log(DiskFull("the disk of the accounting spool is full; accounting is not acknowledged until there is room"))
+        return REJECT
     request = dict(packet["request"])
     try:
         note = _logins.annotate(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate

@@ -58,6 +58,9 @@ def add_plan(
     """A new plan with its first version. `facts` is a document of `policy.documents.read_plan`."""
     _name("plan", name)
     _check_price(price_minor)
+    if "windows" in facts:
+        # Hours are meant on the operator's clock unless the plan says otherwise.
+        facts = {"time_zone": session.get_one(Operator, operator_id).time_zone, **facts}
     document = _plan_document(facts, name)
     plan = Plan(operator_id=operator_id, name=name, price_minor=price_minor)
     session.add(plan)

@@ -290,7 +290,7 @@ def _store(connection: Connection[Any], merged: list[_Merged]) -> None:
         connection.execute(_VERIFY, (ended,))
     if new:
         met = {one.service_id for session_id, one in zip(ids, merged, strict=True) if session_id in new}
-        connection.execute(_MEET, (sorted(met - {None}),))
+        connection.execute(_MEET, (sorted(service_id for service_id in met if service_id is not None),))
     live = [(session_id, one.latest.note.stamp) for session_id, one in zip(ids, merged, strict=True)]
     drifted = connection.execute(_DRIFTED, ([row[0] for row in live], [row[1] for row in live])).fetchall()
     for operator_id in sorted({row[0] for row in drifted}):

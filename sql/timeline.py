@@ -28,6 +28,10 @@ _QUERIES: dict[str, str] = {
             to_char(amount_minor / 100.0, 'FM999999999990.00'), currency, to_char(due_at AT TIME ZONE 'UTC',
             'YYYY-MM-DD HH24:MI')) AS sentence, jsonb_build_object('number', number, 'amount_minor', amount_minor) AS d
         FROM invoices WHERE operator_id = :operator AND subscriber_id = :subscriber""",
+    "void": """
+        SELECT voided_at AS at, format('Invoice %s was taken back.', number) AS sentence,
+            jsonb_build_object('number', number) AS d
+        FROM invoices WHERE operator_id = :operator AND subscriber_id = :subscriber AND voided_at IS NOT NULL""",
     "payment": """
         SELECT created_at AS at, format('Payment of %s %s by %s.', to_char(amount_minor / 100.0, 'FM999999999990.00'),
             currency, method) AS sentence, jsonb_build_object('payment', id, 'amount_minor', amount_minor) AS d
@@ -37,6 +41,10 @@ _QUERIES: dict[str, str] = {
             to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), reason) AS sentence,
             jsonb_build_object('hold', id) AS d
         FROM holds WHERE operator_id = :operator AND service_id = :service""",
+    "hold end": """
+        SELECT ended_at AS at, format('The promise of %s was taken back.', granted_by) AS sentence,
+            jsonb_build_object('hold', id) AS d
+        FROM holds WHERE operator_id = :operator AND service_id = :service AND ended_at IS NOT NULL""",
     "change": """
         SELECT created_at AS at, format('Change %s (%s) planned: %s %s', id, kind, cause, preview->>'consequence')
             AS sentence, jsonb_build_object('change', id, 'state', state) AS d
@@ -79,9 +87,11 @@ _QUERIES: dict[str, str] = {
         FROM sessions AS session
         WHERE session.operator_id = :operator AND session.service_id = :service AND session.ended_at IS NOT NULL""",
     "refused": """
-        SELECT last_at AS at, format('Login refused %s times since %s: %s.', times, to_char(hour AT TIME ZONE 'UTC',
-            'HH24:MI'), replace(reason, '_', ' ')) AS sentence, jsonb_build_object('reason', reason, 'mac', mac) AS d
-        FROM refused_logins WHERE operator_id = :operator AND service_id = :service""",
+        SELECT last_at AS at, format('Login refused on %s, %s in this hour: %s%s.', router.name, CASE times WHEN 1
+            THEN 'once' ELSE times || ' times' END, replace(reason, '_', ' '), CASE mac WHEN '' THEN ''
+            ELSE ', device ' || mac END) AS sentence, jsonb_build_object('reason', reason, 'mac', mac) AS d
+        FROM refused_logins JOIN routers AS router ON router.id = refused_logins.router_id
+        WHERE refused_logins.operator_id = :operator AND service_id = :service""",
     "audit": """
         SELECT at, format('%s: %s', actor, replace(replace(event, ':', ' '), '_', ' ')) AS sentence, data AS d
         FROM audit_events WHERE operator_id = :operator AND service_id = :service

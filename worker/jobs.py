@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import structlog
 from procrastinate import App, PsycopgConnector, RetryStrategy
-from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from psycopg import AsyncConnection
 from sqlalchemy import Engine
@@ -128,29 +128,36 @@ async def _tick(app: App, engine: Engine) -> None:
             if ticks % STALLED_EVERY_TICKS == 0:
                 await _take_back(app)
         except (OperationalError, ConnectorException) as error:
-            log.warning("no database; trying again", error=str(error).splitlines()[0])
+            log.warning(
+                "the clock could not look for work; trying again", error=" ".join(str(error.__cause__ or error).split())
+            )
         ticks += 1
         await asyncio.sleep(TICK_S)
 
 
 async def _find_work(app: App, engine: Engine) -> None:
+    waiting = await asyncio.to_thread(planning.waiting_locks, engine)
     for operator_id in await asyncio.to_thread(planning.operators_with_work, engine):
         await asyncio.to_thread(planning.renew_operator, engine, operator_id)
-        await _defer_once(app, REVIEW, PLANNING_QUEUE, f"review:{operator_id}", operator_id=operator_id)
+        lock = f"review:{operator_id}"
+        if lock not in waiting:
+            task = app.configure_task(REVIEW, queue=PLANNING_QUEUE, lock=lock)
+            await task.defer_async(operator_id=operator_id)
     for operator_id, router_id, node in await asyncio.to_thread(planning.routers_with_work, engine):
         lock = f"router:{router_id}"
-        await _defer_once(app, WORK_ROUTER, node_queue(node), lock, operator_id=operator_id, router_id=router_id)
-
-
-async def _defer_once(app: App, task: str, queue: str, lock: str, **arguments: int) -> None:
-    try:
-        await app.configure_task(task, queue=queue, lock=lock, queueing_lock=lock).defer_async(**arguments)
-    except AlreadyEnqueued:
-        return  # one is waiting already and will find this work too
+        if lock not in waiting:
+            task = app.configure_task(WORK_ROUTER, queue=node_queue(node), lock=lock)
+            await task.defer_async(operator_id=operator_id, router_id=router_id)
 
 
 async def _take_back(app: App) -> None:
-    """Jobs of a worker that was killed would keep their locks for ever."""
+    """Jobs of a worker that was killed would keep their locks for ever. One that cannot be taken back stops no other.
+
+    No job has a queueing lock: an interrupted one could not go back into the queue past the one that waits there.
+    """
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
         log.warning("taking back a job of a worker that is gone", job=job.task_name, job_id=job.id)
-        await app.job_manager.retry_job(job)
+        try:
+            await app.job_manager.retry_job(job)
+        except ConnectorException as error:
+            log.error("a job could not be taken back", job_id=job.id, error=" ".join(str(error.__cause__).split()))

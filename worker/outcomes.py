@@ -7,6 +7,7 @@ from network.contract import Result
 from policy.changes.enforcement import ATTEMPTS_MAXIMUM, Enforcement, retry_after_s
 from sql.enforcement import Claimed, Outcome
 
+STUCK_HINT = "It is tried again by itself when the session next reports, or when something else is authorised."
 SESSION_GONE = "session_gone"
 
 
@@ -14,7 +15,8 @@ def judge(claimed: Claimed, result: Result, waited: str = "") -> Outcome:
     """The outcome of one attempt. `waited` is a sentence on what it had to wait for, or ""."""
     state = _state(claimed, result)
     gone = result.outcome == Answer.ALREADY_SO or result.cause == SESSION_GONE
-    explanation = " ".join(part for part in (_unknown(claimed), waited, result.explanation) if part)
+    parts = (_unknown(claimed), waited, result.explanation, STUCK_HINT if state == Enforcement.STUCK else "")
+    explanation = " ".join(part for part in parts if part)
     return Outcome(
         claimed=claimed,
         state=state,

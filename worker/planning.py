@@ -51,6 +51,15 @@ def operators_with_work(engine: Engine) -> list[int]:
         return list(connection.execute(text("SELECT operator_id FROM operators_with_work()")).scalars())
 
 
+def waiting_locks(engine: Engine) -> set[str]:
+    """The locks of jobs that wait or run already: what they are about needs no second one."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT DISTINCT lock FROM procrastinate_jobs WHERE status IN ('todo', 'doing') AND lock IS NOT NULL")
+        )
+        return set(rows.scalars())
+
+
 def routers_with_work(engine: Engine) -> list[tuple[int, int, str]]:
     """Routers with steps that are due, as (operator, router, node)."""
     with engine.connect() as connection:

@@ -70,6 +70,9 @@ def run(arguments: list[str]) -> int:
         return _say(_database_sentence(error), PROBLEM_EXIT_CODE)
     except (BrokenPipeError, SystemExit) as error:
         return _reader_left(error)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        return _say(f"The system refused{where}: {error.strerror or error}; choose another --state or mend that.", 2)
     return result if isinstance(result, int) else 0
 
 

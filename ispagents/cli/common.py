@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from ispagents.cli.output import print_json, printable, show, show_one
 from ispagents.database import Databases, find, secret_box
 from ispagents.errors import Problem
 from ispagents.settings import Settings, load
-from ispagents.state_folder import StateFolder
+from ispagents.state_folder import STATE_VARIABLE, StateFolder
+from sql.models import Operator
 from sql.roles import Role
 from sql.secrets import SecretBox
 from sql.sessions import acting_for, operator_names
@@ -33,7 +35,7 @@ OperatorOption = Annotated[
     str, typer.Option("--operator", help="The operator's name; needed when there is more than one.")
 ]
 StateOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--state", help="The state folder; ISPAGENTS_STATE or the usual place if not given.", show_default=False
     ),
@@ -54,13 +56,36 @@ _chosen = _Chosen()
 
 
 def remember_state(state: StateOption = None) -> None:
-    """The state folder that the commands of this run use."""
-    _chosen.state = state
+    """The state folder that the commands of this run use. Raises Problem for an empty name."""
+    if state == "":
+        raise Problem("The state folder needs a name; leave --state out for the usual place.")
+    _chosen.state = Path(state) if state is not None else None
+
+
+def own_state_folder() -> StateFolder:
+    """The chosen state folder, or the usual one."""
+    return StateFolder.default(_chosen.state)
+
+
+def demo_state_folder() -> StateFolder:
+    """The chosen state folder, or the usual one of the demo, so that a demo never mixes with a real ISP."""
+    if _chosen.state is not None or os.environ.get(STATE_VARIABLE):
+        return own_state_folder()
+    usual = StateFolder.default().path
+    return StateFolder(usual.with_name(usual.name + "-demo"))
 
 
 def state_folder() -> StateFolder:
-    """The chosen state folder."""
-    return StateFolder.default(_chosen.state)
+    """The state folder that a command is about: the usual one, or the demo's while only the demo runs."""
+    own, demo = own_state_folder(), demo_state_folder()
+    return demo if demo != own and not _runs(own) and _runs(demo) else own
+
+
+def _runs(state: StateFolder) -> bool:
+    try:
+        return state.path.is_dir() and state.holder() is not None
+    except OSError:
+        return False
 
 
 def settings(**overrides: object) -> Settings:
@@ -84,6 +109,12 @@ def actor() -> str:
         return f"cli:{getpass.getuser()}"
     except (OSError, KeyError):
         return "cli:unknown"
+
+
+def time_zone(operator: str) -> str:
+    """The operator's time zone, in which dates without an offset are meant."""
+    with acting(operator) as (session, operator_id):
+        return session.get_one(Operator, operator_id).time_zone
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ispagents.cli import common
 from ispagents.installation import running, wished_or_any
+from ispagents.settings import load
 from ispagents.state_folder import StateFolder
 
 ANY_PORT = {"radius_auth_port": 0, "radius_acct_port": 0, "web_port": 0}
@@ -30,9 +31,10 @@ def demo(
     console = Console(highlight=False)
     if once:
         raise typer.Exit(0 if _once(console) else 1)
-    settings = wished_or_any(common.settings())
+    state = common.demo_state_folder()
+    settings = wished_or_any(load(state.path))
     with (
-        running(common.state_folder(), settings, lambda text: _say(console, text)) as installation,
+        running(state, settings, lambda text: _say(console, text)) as installation,
         scene(installation, console, fixed_addresses=True) as stage,
     ):
         tell(stage)

@@ -28,7 +28,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Do not suspend a service before a moment."""
-    end = moment(until)
+    end = moment(until, common.time_zone(operator))
     with common.acting(operator) as (session, operator_id):
         service = service_by_username(session, operator_id, username)
         hold = add_hold(session, service, until=end, reason=reason, actor=common.actor())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ispagents.errors import Problem
+from policy.windows import zone
 
 SECRET_MAXIMUM_BYTES = 1024
 PASSWORD_LETTERS = 16  # of 55: 92 bits
@@ -42,20 +43,24 @@ def gigabytes(text: str) -> int:
     return int(Decimal(text).scaleb(9))
 
 
-def moment(text: str) -> datetime:
-    """A moment from `2026-12-05` (its midnight, UTC) or ISO 8601 with an offset. Raises Problem."""
+def moment(text: str, time_zone: str) -> datetime:
+    """A moment (UTC) from `2026-12-05` (its midnight) or ISO 8601; without an offset it is the zone's own time.
+
+    Raises Problem.
+    """
     try:
         if len(text) == len("2026-12-05"):
-            return datetime.combine(date.fromisoformat(text), time(), UTC)
-        value = datetime.fromisoformat(text)
-        return value.astimezone(UTC) if value.tzinfo is not None else value.replace(tzinfo=UTC)
+            value = datetime.combine(date.fromisoformat(text), time())
+        else:
+            value = datetime.fromisoformat(text)
+        return (value if value.tzinfo is not None else value.replace(tzinfo=zone(time_zone))).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Problem(f"{_short(text)} is not a date; write 2026-12-05 or 2026-12-05T18:00+01:00.") from error
 
 
-def optional_moment(text: str) -> datetime | None:
+def optional_moment(text: str, time_zone: str) -> datetime | None:
     """A moment, or None for `none` and for an empty text."""
-    return moment(text) if text and text != "none" else None
+    return moment(text, time_zone) if text and text != "none" else None
 
 
 def json_object(text: str, option: str) -> dict[str, Any]:

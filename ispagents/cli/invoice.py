@@ -33,9 +33,14 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add an invoice; money paid in advance pays it at once."""
-    if (due is None) == (due_in_days is None):
+    if due is not None and due_in_days is not None:
+        raise Problem("Say when the invoice is due by --due or by --due-in-days, not by both.")
+    if due is None and due_in_days is None:
         raise Problem("Say when the invoice is due, by --due 2026-12-01 or by --due-in-days 14.")
-    due_at = moment(due) if due is not None else datetime.now(UTC) + timedelta(days=due_in_days or 0)
+    if due is not None:
+        due_at = moment(due, common.time_zone(operator))
+    else:
+        due_at = datetime.now(UTC) + timedelta(days=due_in_days or 0)
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
         found = subscriber_by_reference(session, operator_id, subscriber)

@@ -73,7 +73,8 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a service; without an option for its password it asks for it, hidden."""
-    wishes = _wishes(address, ipv6_prefix, delegated_ipv6_prefix, route, prepaid_until)
+    wishes = _wishes(address, ipv6_prefix, delegated_ipv6_prefix, route)
+    wishes |= _prepaid(prepaid_until, operator)
     wishes |= given(bind_mac=bind_mac, bind_router=bind_router, bind_port=bind_port)
     with common.acting(operator) as (session, operator_id):
         # Unknown names are told before anybody has to type a password.
@@ -116,7 +117,8 @@ def change(
     as_json: JsonOption = False,
 ) -> None:
     """Change what is wanted of a service; it becomes a change, approved by a rule or by a person."""
-    wishes = _wishes(address, ipv6_prefix, delegated_ipv6_prefix, route, prepaid_until)
+    wishes = _wishes(address, ipv6_prefix, delegated_ipv6_prefix, route)
+    wishes |= _prepaid(prepaid_until, operator)
     wishes |= given(plan_name=plan, bind_mac=bind_mac, bind_router=bind_router, bind_port=bind_port)
     if not wishes:
         raise Problem("Nothing was named that should change; see `ispagents service set --help`.")
@@ -217,15 +219,17 @@ def _wishes(
     ipv6_prefix: str | None,
     delegated_ipv6_prefix: str | None,
     routes: list[str] | None,
-    prepaid_until: str | None,
 ) -> dict[str, Any]:
-    wishes = given(
+    return given(
         address=address,
         ipv6_prefix=ipv6_prefix,
         delegated_ipv6_prefix=delegated_ipv6_prefix,
         routes=[one for one in routes if one] if routes else None,
     )
-    return wishes if prepaid_until is None else {**wishes, "prepaid_until": optional_moment(prepaid_until)}
+
+
+def _prepaid(until: str | None, operator: str) -> dict[str, Any]:
+    return {} if until is None else {"prepaid_until": optional_moment(until, common.time_zone(operator))}
 
 
 def _full_row(session: Session, service: Service) -> dict[str, Any]:

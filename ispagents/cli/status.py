@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -50,9 +51,15 @@ def collect() -> dict[str, Any]:
         for name, child in found.get("children", {}).items()
         if child["state"] != "running"
     ]
-    found["nodes"] = []
+    found["problems"] += [
+        f"{name} is running but frozen (process {child['pid']} is stopped); send it SIGCONT, or restart it"
+        for name, child in found.get("children", {}).items()
+        if child["state"] == "running" and _is_frozen(child["pid"])
+    ]
+    found["nodes"], found["changes"] = [], {}
     try:
-        found["nodes"] = _nodes()
+        found["nodes"], found["changes"] = _database_says()
+        found["problems"] += _change_problems(found["changes"])
     except (SQLAlchemyError, Problem) as error:
         found["problems"].append(f"the database does not answer: {str(error).splitlines()[0]}")
     for node in found["nodes"]:
@@ -60,7 +67,25 @@ def collect() -> dict[str, Any]:
     return found
 
 
-def _nodes() -> list[dict[str, Any]]:
+def _is_frozen(pid: int) -> bool:
+    """Whether a process was stopped by a signal: it answers nobody and dies of nothing."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return False
+    return fields[0] in ("T", "t")
+
+
+def _change_problems(changes: dict[str, int]) -> list[str]:
+    sentences = {
+        "stuck_steps": "{} changes could not be carried out on live sessions; `ispagents change show ID` says why",
+        "late_steps": "{} changes have been on their way to routers for more than a minute; they are tried again",
+        "waiting_reviews": "{} services wait to be looked at by the worker for more than a minute; see its log",
+    }
+    return [sentences[name].format(count) for name, count in changes.items() if count]
+
+
+def _database_says() -> tuple[list[dict[str, Any]], dict[str, int]]:
     databases = find(common.state_folder(), common.settings())
     engine = databases.engine(Role.WEB, pool=1)
     try:
@@ -71,7 +96,9 @@ def _nodes() -> list[dict[str, Any]]:
                     clock_skew_s, spool_waiting AS spool_waiting_bytes, reported_at FROM nodes ORDER BY name
                 """)
             )
-            return [dict(row) for row in rows.mappings()]
+            nodes = [dict(row) for row in rows.mappings()]
+            changes = connection.execute(text("SELECT * FROM machine_health()")).mappings().one()
+            return nodes, dict(changes)
     finally:
         engine.dispose()
 
@@ -90,16 +117,16 @@ def _print(found: dict[str, Any]) -> None:
     console = Console(highlight=False)
 
     def line(name: str, value: str, style: str = "") -> None:
-        console.print(Text(f"{name:<12}") + Text(value, style=style))
+        console.print(Text(f"{name:<16}") + Text(value, style=style), soft_wrap=True)
 
     for name, child in found.get("children", {}).items():
         style = "green" if child["state"] == "running" else "bold red"
         line(name, f"{child['state']}, pid {child['pid']}, restarts {child['restarts']}, log {child['log']}", style)
     radius = found["radius"]
     line("RADIUS", f"{radius['address']}, authentication {radius['auth_port']}, accounting {radius['acct_port']}")
-    line("web", found["web"]["url"])
+    line("web pages", found["web"]["url"])
     for role, url in found["databases"].items():
-        line(role.removeprefix("ispagents_"), url)
+        line("database " + role.removeprefix("ispagents_"), url)
     for name, folder in found["folders"].items():
         line(name, folder)
     for node in found["nodes"]:

@@ -27,6 +27,8 @@ def timeline(
         common.print_json([one._asdict() for one in found])
         return
     for one in found:
-        print_lines(f"{one.at:%Y-%m-%d %H:%M:%S}  {one.kind:<8}  {printable(one.sentence)}")
+        print_lines(
+            f"{one.at:%Y-%m-%d %H:%M:%S}.{one.at.microsecond // 1000:03d}  {one.kind:<8}  {printable(one.sentence)}"
+        )
     if len(found) == limit < MOST:
         print_lines(f"These are the newest {limit}; see more with --limit {min(MOST, 10 * limit)}.")

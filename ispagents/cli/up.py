@@ -7,6 +7,7 @@ from rich.text import Text
 
 from ispagents.cli import common
 from ispagents.installation import running, web_url
+from ispagents.settings import load
 
 
 def up() -> None:
@@ -16,7 +17,8 @@ def up() -> None:
     def say(text: str) -> None:
         console.print(Text(f"ispagents: {text}"))
 
-    with running(common.state_folder(), common.settings(), say) as installation:
+    state = common.own_state_folder()
+    with running(state, load(state.path), say) as installation:
         settings = installation.settings
         say(
             f"RADIUS on {settings.radius_address}, authentication port {settings.radius_auth_port}, "

@@ -94,3 +94,18 @@ CREATE FUNCTION routers_with_work() RETURNS TABLE (operator_id bigint, router_id
     $$;
 REVOKE EXECUTE ON FUNCTION routers_with_work() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION routers_with_work() TO ispagents_worker;
+
+-- Counts for `ispagents status`, over all operators and without anything of theirs.
+CREATE FUNCTION machine_health() RETURNS TABLE (stuck_steps bigint, late_steps bigint, waiting_reviews bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+    AS $$
+        SELECT (SELECT count(*) FROM public.steps AS step JOIN public.sessions AS session ON session.id = step.session_id
+                WHERE step.state IN ('stuck', 'refused') AND session.ended_at IS NULL
+                AND NOT EXISTS (SELECT FROM public.steps AS later
+                                WHERE later.session_id = step.session_id AND later.id > step.id)),
+               (SELECT count(*) FROM public.steps WHERE state IN ('waiting', 'started', 'retrying')
+                AND route <> 'next_login' AND created_at < now() - interval '1 minute'),
+               (SELECT count(*) FROM public.reviews WHERE due_at < now() - interval '1 minute')
+    $$;
+REVOKE EXECUTE ON FUNCTION machine_health() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION machine_health() TO ispagents_web;
