@@ -1,13 +1,14 @@
 """The worker as a whole: jobs from commits, one router never in another's way, and no secret anywhere on the way."""
 
 import asyncio
+import json
 import logging
 import threading
 from contextlib import asynccontextmanager
 
 from edge_node import Edge, Line
 from fixtures_database import BOX
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from town import DISCONNECT, OVERDUE, PAID, SECRET, eventually, impatient, now, received
 
 from network.coa.transport import Transport
@@ -225,5 +226,42 @@ def test_a_database_that_goes_away_while_packets_fly_loses_no_answer(town, monke
             assert home.has() == OVERDUE
             assert town.states(home) == ["acknowledged"]
             assert len(received(home.nas)) == 1
+
+    asyncio.run(story())
+
+
+def test_a_job_of_a_killed_worker_gives_its_router_back(town):
+    """A worker was killed in the middle of a router's job, and another job waits behind it: both get their turn."""
+
+    async def story():
+        async with town.tower() as router:
+            home = town.home(router)
+            with town.database.engine(Role.WORKER).begin() as connection:
+                dead = connection.execute(
+                    text(
+                        "INSERT INTO procrastinate_workers (last_heartbeat) "
+                        "VALUES (now() - interval '1 hour') RETURNING id"
+                    )
+                ).scalar_one()
+                for status, worker in (("doing", dead), ("todo", None)):
+                    connection.execute(
+                        text(
+                            "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, args, status, worker_id) "
+                            "VALUES ('routers', 'work_router', :lock, :args, :status, :worker)"
+                        ),
+                        {
+                            "lock": f"router:{router.id}",
+                            "args": json.dumps({"operator_id": town.isp.operator_id, "router_id": router.id}),
+                            "status": status,
+                            "worker": worker,
+                        },
+                    )
+            town.isp.invoice(home.service.subscriber_id)
+            async with working(town):
+                await eventually(
+                    lambda: any(one.state == "awaiting_approval" for one in town.isp.changes(home.service))
+                )
+                town.isp.approve(town.isp.changes(home.service)[-1])
+                await eventually(lambda: home.has() == OVERDUE)
 
     asyncio.run(story())
