@@ -14,7 +14,7 @@ import radiusd
 
 from radius_module.logins import LEARN, Answer, Logins, UnknownRouter
 from radius_module.pairs import UnfitValue, escaped
-from radius_module.replica import NoReplica, Replica
+from radius_module.replica import NoReplica, Replica, RouterRow
 from radius_module.space import SpoolSpace
 
 OK = radiusd.RLM_MODULE_OK
@@ -27,11 +27,13 @@ NOTFOUND = radiusd.RLM_MODULE_NOTFOUND
 SOURCE = "Tmp-String-1"
 NOTE = "Tmp-String-0"
 LOG_EVERY_S = 10.0
+KNOWN_ROUTERS = 4096  # the most recently seen; about a megabyte
 
 SILENCE = (OK, {"config": (("Response-Packet-Type", ":=", "Do-Not-Respond"),)})
 _logins: Logins | None = None
 _replica: Replica | None = None
 _space: SpoolSpace | None = None
+_known_routers: dict[str, RouterRow] = {}
 _logged_at: dict[str, float] = {}
 
 
@@ -116,13 +118,17 @@ def accounting(packet: dict[str, Any]) -> Any:
 
 
 def client(packet: dict[str, Any]) -> Any:
-    """Tell FreeRADIUS who a packet's source is, so that a new router needs no restart (dynamic clients)."""
+    """Tell FreeRADIUS who a packet's source is, so that a new router needs no restart (dynamic clients).
+
+    While the replica cannot be read a router that was known stays so: its accounting can still be spooled.
+    """
     request = dict(packet["request"])
     try:
         router = _replica.router(request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+        _remember(request[SOURCE], router)
     except NoReplica as problem:
         _log(problem)
-        return NOTFOUND
+        router = _known_routers.get(request[SOURCE])
     if router is None:
         return NOTFOUND
     kind = "FreeRADIUS-Client-IPv6-Address" if ":" in request[SOURCE] else "FreeRADIUS-Client-IP-Address"
@@ -137,6 +143,14 @@ def client(packet: dict[str, Any]) -> Any:
             )
         },
     )
+
+
+def _remember(source: str, router: RouterRow | None) -> None:
+    _known_routers.pop(source, None)
+    if router is not None:
+        _known_routers[source] = router
+        if len(_known_routers) > KNOWN_ROUTERS:
+            del _known_routers[next(iter(_known_routers))]
 
 
 def _result(answer: Answer) -> Any:

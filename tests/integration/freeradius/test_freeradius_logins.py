@@ -135,7 +135,7 @@ def test_every_kind_of_attribute_arrives(router, add):
     """Addresses, prefixes, numbers beyond 32 bits and names, each as its own type."""
     plan = (
         '{"ipv6_pool": "six", "delegated_ipv6_pool": "delegated", "group": "fast", "filter_id": "chain.in",'
-        ' "quota_bytes": 25769803781, "simultaneous_use": 2, "session_timeout_s": 8589934592, "idle_timeout_s": 60}'
+        ' "quota_bytes": 25769803781, "simultaneous_use": 2, "session_timeout_s": 4294967295, "idle_timeout_s": 60}'
     )
     prefixes = {"ipv6_prefix": "2001:db8::/64", "delegated_ipv6_prefix": "2001:db8:1::/56"}
     add("anna", plan=plan, address="100.64.0.7", **prefixes)
