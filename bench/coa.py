@@ -36,8 +36,10 @@ CHANGE: Final = (("Mikrotik-Rate-Limit", AFTER),)
 SEED: Final = 20261122
 
 SERVER_THREADS: Final = 2  # of the acknowledging FreeRADIUS, on two cores
-RADCLIENT_PARALLEL: Final = (64, 128, 200, 256)  # in the same rounds; the best median counts
-RADCLIENT_SIGNING_PARALLEL: Final = 200  # for reference: with Message-Authenticator, as ours sends it
+RADCLIENT_PARALLEL: Final = (128, 200, 256)  # in the same rounds; the best median counts
+# It walks its whole list of requests again and again: with 20,000 it is a third as fast. With these it is at its best.
+RADCLIENT_PACKETS: Final = 2_500
+RADCLIENT_SIGNING_PARALLEL: Final = 256  # for reference: with Message-Authenticator, as ours sends it
 RADCLIENT_TRIES: Final = 10
 RADCLIENT_TIMEOUT_S: Final = 1
 RADCLIENT_PATIENCE_S: Final = 60.0
@@ -65,8 +67,8 @@ class Size:
     sessions: int = 200
 
 
-FULL: Final = Size(packets=20_000, rounds=7, pyrad_seconds=2.0, network_rounds=5)
-QUICK: Final = Size(packets=5_000, rounds=3, pyrad_seconds=0.5, network_rounds=1)
+FULL: Final = Size(packets=RADCLIENT_PACKETS, rounds=21, pyrad_seconds=2.0, network_rounds=5)
+QUICK: Final = Size(packets=RADCLIENT_PACKETS, rounds=7, pyrad_seconds=0.5, network_rounds=1)
 
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -98,6 +100,7 @@ def _against_radclient(stack: ExitStack, size: Size, say: Callable[[str], None])
     theirs: dict[int, list[float]] = {parallel: [] for parallel in RADCLIENT_PARALLEL}
     ours: list[float] = []
     signing: list[float] = []
+    _change(lines, endpoint.secret, WINDOW)  # reads the dictionaries, which is taken off radclient's time too
     for number in range(size.rounds):
         for parallel, rates in theirs.items():
             rates.append(radclient.rate(parallel))

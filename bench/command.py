@@ -31,20 +31,20 @@ Quick = Annotated[bool, typer.Option("--quick", help="Smaller runs, under 45 s, 
 @app.command(name="auth")
 def auth_command(json: Json = None, quick: Quick = False) -> None:
     """Logins with a billing decision, against rlm_sql and the files floor."""
-    _bench("auth", auth.run, json, quick)
+    _bench("auth", lambda: auth.run(quick), json)
 
 
 @app.command(name="coa")
 def coa_command(json: Json = None, quick: Quick = False) -> None:
     """Changes of live sessions, against radclient, and 10,000 of them on 50 routers."""
-    _bench("coa", coa.run, json, quick)
+    _bench("coa", lambda: coa.run(quick), json)
 
 
-def _bench(name: str, run: Callable[[bool], dict[str, Any]], json: Path | None, quick: bool) -> None:
+def _bench(name: str, run: Callable[[], dict[str, Any]], json: Path | None) -> None:
     if json is not None:
         _make_sure_of(json)
     try:
-        results = run(quick)
+        results = run()
     except (ServerError, LoadError, BadReplyError, auth.BenchError, coa.CoaBenchError) as problem:
         _end(str(problem), FAILED)
     except KeyboardInterrupt:
