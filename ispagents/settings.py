@@ -20,6 +20,11 @@ def _address(value: str) -> str:
     return str(ipaddress.ip_address(value))
 
 
+def _ipv4(value: str) -> str:
+    """FreeRADIUS listens on IPv4 for now: RouterOS asks its RADIUS servers there in nearly every network."""
+    return str(ipaddress.IPv4Address(value))
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -32,7 +37,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ISPAGENTS_", extra="forbid")
 
-    radius_address: Address = "127.0.0.1"
+    radius_address: Annotated[str, AfterValidator(_ipv4)] = "127.0.0.1"
     radius_auth_port: Port = 1812
     radius_acct_port: Port = 1813
     web_address: Address = "127.0.0.1"

@@ -131,12 +131,11 @@ def client(packet: dict[str, Any]) -> Any:
         router = _known_routers.get(request[SOURCE])
     if router is None:
         return NOTFOUND
-    kind = "FreeRADIUS-Client-IPv6-Address" if ":" in request[SOURCE] else "FreeRADIUS-Client-IP-Address"
     return (
         OK,
         {
             "config": (
-                (kind, ":=", request[SOURCE]),
+                ("FreeRADIUS-Client-IP-Address", ":=", request[SOURCE]),
                 ("FreeRADIUS-Client-Secret", ":=", escaped(router.secret)),
                 ("FreeRADIUS-Client-Shortname", ":=", f"router-{router.router_id}"),
                 ("FreeRADIUS-Client-Require-MA", ":=", "yes" if router.require_message_authenticator else "no"),

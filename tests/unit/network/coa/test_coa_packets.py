@@ -77,7 +77,7 @@ PAIRS = st.tuples(
 
 
 @given(PAIRS, st.sampled_from(Kind), st.integers(0, 255), st.binary(min_size=1, max_size=100), st.booleans())
-def test_requests_of_pyrad(dictionary, pairs, kind, identifier, secret, signed):  # noqa: PLR0917 - drawn, not called
+def test_requests_of_pyrad(dictionary, pairs, kind, identifier, secret, signed):
     """Whatever the values, the packet is the one pyrad builds, and pyrad accepts its signatures."""
     ours = Request(kind, pairs).encode(secret, identifier, message_authenticator=signed)
     code = 43 if kind is Kind.COA else 40
