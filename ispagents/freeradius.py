@@ -23,7 +23,7 @@ OLDEST = (3, 2, 1)
 BROKEN = ((3, 2, 9), (3, 2, 10))
 USERS = ("freerad", "radiusd")
 # Calls into the module run one at a time, and a second thread fights for its lock more than it does beside it: of 1, 2,
-# 3, 4 and 8 one had the most logins a second and the lowest p99 in three runs (bench/README.md).
+# 3, 4 and 8 one had the most logins a second in three runs, and the lowest p99 in two (bench/README.md).
 THREADS = 1
 LONGEST_PATH_BYTES = 200
 

@@ -67,15 +67,16 @@ def test_a_stop_carries_its_counters(router, add, records):
     assert stop.first("Acct-Terminate-Cause") == "Lost-Carrier"
 
 
-def test_a_record_that_is_sent_again_is_spooled_once(router, add, records):
-    """The same packet from the same port is answered from the server's memory; a changed one is a new record."""
+def test_a_record_that_is_sent_again_is_acknowledged_again(router, add, records):
+    """Every copy is acknowledged. FreeRADIUS may forget an answered accounting request at once and write a copy again:
+    then it is the same record, which edge counts once (tests/integration/edge); a changed packet is a new one."""
     add("anna")
-    # A router's very first packet makes it known; what comes while that is done is not yet told apart.
-    router.pap("anna", "right password")
     assert router.account(START, "anna", "81", times=3).code == ACCOUNTING_RESPONSE
-    assert len(records()) == 1
+    copies = [[pair for pair in one.attributes if pair[0] != "Timestamp"] for one in records()]
+    assert copies
+    assert all(copy == copies[0] for copy in copies)
     assert router.account(START, "anna", "81", Acct_Delay_Time=3).code == ACCOUNTING_RESPONSE
-    assert [record.first("Acct-Delay-Time") for record in records()] == ["", "3"]
+    assert [record.first("Acct-Delay-Time") for record in records()] == [*[""] * len(copies), "3"]
 
 
 def test_accounting_goes_on_without_a_replica(server, router, add, records):
