@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-from radius_module.replica_schema import FORMAT, POINTER, SCHEMA, generation_file, read_pointer
+from radius_module.replica_schema import FORMAT, INDEXES, POINTER, SCHEMA, generation_file, read_pointer
 
 FILE_MODE = 0o640
 POINTER_KEEPS = 2  # the current generation and the one before, which a reader may be about to open
@@ -77,6 +77,7 @@ class ReplicaWriter:
     def publish(self) -> None:
         """Make the file durable, point readers at it, and remove older generations."""
         connection = self._connection
+        connection.executescript(INDEXES)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         # Opens the -wal file, so that readers see from the first moment that this generation is being written.

@@ -44,7 +44,10 @@ CREATE TABLE services (
     port TEXT NOT NULL,
     PRIMARY KEY (operator_id, username)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX services_by_id ON services (service_id);
+"""
+# Made once all rows are there: made before, its pages lie between those of the table, and a login reads farther.
+INDEXES = """
+CREATE UNIQUE INDEX IF NOT EXISTS services_by_id ON services (service_id);
 """
 
 
