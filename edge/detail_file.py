@@ -8,7 +8,6 @@ so after the lock is ours nothing more is written to what we hold.
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -119,10 +118,6 @@ class TakenFile:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
-
-    def size_bytes(self) -> int:
-        """How long it is."""
-        return os.fstat(self._file.fileno()).st_size
 
 
 def _read(lines: list[bytes], end_bytes: int) -> Iterator[Record | Unreadable]:

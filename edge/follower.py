@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,11 @@ class Follower:
 
     def _apply(self, connection: psycopg.Connection[Any], position: Position, writer: ReplicaWriter) -> None:
         with writer:
-            if self._put_all(connection, writer, writer.meta("snapshot")):
-                self._count = writer.service_count()
+            more = self._put_all(connection, writer, writer.meta("snapshot"))
             _set_position(writer, position)
+        self._count += more
 
-    def _put_all(self, connection: psycopg.Connection[Any], writer: ReplicaWriter, seen: str | None) -> bool:
+    def _put_all(self, connection: psycopg.Connection[Any], writer: ReplicaWriter, seen: str | None) -> int:
         for operator_id, refusals in following.operators(connection, seen):
             writer.put_operator(operator_id, following.json_text(refusals))
         for plan_version_id, name, facts in following.plans(connection, seen):
@@ -144,17 +144,8 @@ class Follower:
                 continue
             row = (address, router_id, operator_id, name, secret, int(required))
             writer.put_router(row, removed=removed)
-        touched = False
-
-        def rows() -> Iterator[tuple[Any, ...]]:
-            nonlocal touched
-            for row in following.services(connection, seen):
-                touched = True
-                if (ready := self._service_row(row)) is not None:
-                    yield ready
-
-        writer.put_services(rows(), first_build=seen is None)
-        return touched
+        ready = (self._service_row(row) for row in following.services(connection, seen))
+        return writer.put_services((row for row in ready if row is not None), first_build=seen is None)
 
     def _service_row(self, row: tuple[Any, ...]) -> tuple[Any, ...] | None:
         service_id, operator_id, username, sealed, document, bind_mac, mac, bind_router, router_id, bind_port, port = (

@@ -109,18 +109,24 @@ class ReplicaWriter:
         """Commit, or roll back when the block raised."""
         self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
 
-    def put_services(self, rows: Iterable[tuple[Any, ...]], *, first_build: bool = False) -> None:
-        """Insert or replace services; each row is the columns of the table, in order."""
+    def put_services(self, rows: Iterable[tuple[Any, ...]], *, first_build: bool = False) -> int:
+        """Insert or replace services; each row is the columns of the table, in order. Returns how many more there are.
+
+        Counting a million rows after each change would cost more than the change.
+        """
         if first_build:
-            self._connection.executemany(_INSERT_SERVICE, rows)
-            return
+            return self._connection.executemany(_INSERT_SERVICE, rows).rowcount
+        more = 0
         for row in rows:
             # A renamed service would otherwise stay under its old name too.
-            self._connection.execute(
+            more -= self._connection.execute(
                 "DELETE FROM services WHERE service_id = ? AND (operator_id, username) <> (?, ?)",
                 (row[2], row[0], row[1]),
-            )
+            ).rowcount
+            known = "SELECT 1 FROM services WHERE operator_id = ? AND username = ?"
+            more += self._connection.execute(known, (row[0], row[1])).fetchone() is None
             self._connection.execute(_UPSERT_SERVICE, row)
+        return more
 
     def put_router(self, row: tuple[Any, ...], *, removed: bool) -> None:
         """Insert, replace or remove a router: address, router id, operator id, name, secret, signature required."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import radiusd
 
-from radius_module.logins import LEARN, Answer, Logins, UnknownRouter
+from policy.reasons import Reason
+from radius_module.logins import LEARN, Answer, Logins, UnknownRouter, note
 from radius_module.pairs import UnfitValue, escaped
 from radius_module.replica import NoReplica, Replica, RouterRow
 from radius_module.space import SpoolSpace
@@ -20,7 +21,6 @@ from radius_module.space import SpoolSpace
 OK = radiusd.RLM_MODULE_OK
 REJECT = radiusd.RLM_MODULE_REJECT
 NOOP = radiusd.RLM_MODULE_NOOP
-FAIL = radiusd.RLM_MODULE_FAIL
 NOTFOUND = radiusd.RLM_MODULE_NOTFOUND
 
 # Set by `update request` in sites-available/ispagents: the packet's source, which selects router and operator.
@@ -95,9 +95,7 @@ def post_auth(packet: dict[str, Any]) -> Any:
         return NOOP
     if row is None:
         return NOOP
-    service_id = row.service.service_id if row.service is not None else 0
-    text = f"operator={row.operator_id} router={row.router_id} service={service_id} reason=wrong_password"
-    return (OK, {"request": ((NOTE, ":=", text),)})
+    return (OK, {"request": ((NOTE, ":=", note(row, Reason.WRONG_PASSWORD)),)})
 
 
 def accounting(packet: dict[str, Any]) -> Any:
@@ -110,11 +108,11 @@ def accounting(packet: dict[str, Any]) -> Any:
         return REJECT
     request = dict(packet["request"])
     try:
-        note = _logins.annotate(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+        text = _logins.annotate(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
     except (NoReplica, UnknownRouter) as problem:
         _log(problem)
         return NOOP
-    return (OK, {"request": ((NOTE, ":=", note),)})
+    return (OK, {"request": ((NOTE, ":=", text),)})
 
 
 def client(packet: dict[str, Any]) -> Any:
@@ -153,15 +151,15 @@ def _remember(source: str, router: RouterRow | None) -> None:
 
 
 def _result(answer: Answer) -> Any:
-    note = ((NOTE, ":=", answer.note),) if answer.note else ()
+    noted = ((NOTE, ":=", answer.note),) if answer.note else ()
     if not answer.accepted:
-        return (REJECT, {"request": note})
+        return (REJECT, {"request": noted})
     if answer.password is None:
         config = (("Auth-Type", ":=", "Accept"),)
     else:
         config = (("Cleartext-Password", ":=", escaped(answer.password)),)
-    if note:
-        return (OK, {"reply": answer.reply, "config": config, "request": note})
+    if noted:
+        return (OK, {"reply": answer.reply, "config": config, "request": noted})
     return (OK, {"reply": answer.reply, "config": config})
 
 

@@ -18,7 +18,6 @@ VENDOR_STRING_MAXIMUM_BYTES = 247  # RFC 2865 section 5.26: six bytes more; the 
 INTEGER_MAXIMUM = 2**32 - 1
 
 # Plain `str` in exact tuples: rlm_python3 drops lists and refuses subclasses.
-SET = ":="
 ADD = "+="
 
 
