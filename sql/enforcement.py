@@ -38,6 +38,7 @@ class Target(NamedTuple):
     router: Router
     access: Access
     stamp: str
+    change_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ def _targets(session: DatabaseSession, operator: Operator, service_ids: list[int
     for live, router, service in rows:
         login = Login(Method(live.method) if live.method else None, live.mac, live.router_id, live.port)
         access = decider.access_of_session(service, facts[service.id], login, now)
-        targets.append(Target(live, router, access, stamp(access)))
+        targets.append(Target(live, router, access, stamp(access), service.authorised_change_id))
     return targets
 
 
@@ -274,7 +275,7 @@ def _plan_step(session: DatabaseSession, one: Target, applied: Access | None, la
         Step(
             operator_id=live.operator_id,
             service_id=live.service_id,
-            change_id=session.scalar(select(Service.authorised_change_id).where(Service.id == live.service_id)),
+            change_id=one.change_id,
             session_id=live.id,
             router_id=live.router_id,
             route=route.kind.value,

@@ -131,9 +131,9 @@ def renew_authorised(session: Session, operator_id: int, now: datetime, most: in
     decider = Decider(session, operator)
     facts = {service.id: read_service(service.authorised or {}) for service in services}
     decider.load({one.plan_version_id for one in facts.values()})
-    for service in services:
-        access = decider.access(facts[service.id], now)
-        remember(session, operator_id, [access])
+    accesses = [decider.access(facts[service.id], now) for service in services]
+    remember(session, operator_id, accesses)
+    for service, access in zip(services, accesses, strict=True):
         service.authorised_stamp, service.authorised_until = stamp(access), access.valid_until
     session.flush()
     return [service.id for service in services]

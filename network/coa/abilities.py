@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from policy.changes.route import COA_ATTRIBUTES
+
 
 class Ability(StrEnum):
     """Whether an attribute of a live session can be changed by CoA."""
@@ -32,25 +34,18 @@ class Abilities:
 
 
 ROUTEROS: Final = Abilities(
-    # The complete list of help.mikrotik.com's RADIUS page. The Ascend rates count only without a Rate-Limit.
+    # The complete list of help.mikrotik.com's RADIUS page: what the planner uses of it, and the rest.
+    # The Ascend rates count only without a Rate-Limit.
     # Gigawords, Mikrotik-Total-Limit and Mikrotik-Address-List are not in it, so they stay unproven.
-    changeable=frozenset(
-        {
-            "Mikrotik-Group",
-            "Mikrotik-Recv-Limit",
-            "Mikrotik-Xmit-Limit",
-            "Mikrotik-Rate-Limit",
-            "Ascend-Data-Rate",
-            "Ascend-Xmit-Rate",
-            "Mikrotik-Mark-Id",
-            "Filter-Id",
-            "Mikrotik-Advertise-URL",
-            "Mikrotik-Advertise-Interval",
-            "Session-Timeout",
-            "Idle-Timeout",
-            "Port-Limit",
-        }
-    ),
+    changeable=COA_ATTRIBUTES
+    | {
+        "Mikrotik-Recv-Limit",
+        "Mikrotik-Xmit-Limit",
+        "Ascend-Data-Rate",
+        "Ascend-Xmit-Rate",
+        "Mikrotik-Advertise-URL",
+        "Mikrotik-Advertise-Interval",
+    },
     # "It is not possible to change IP address, pool or routes" by CoA (the same page).
     needs_disconnect=frozenset(
         {
