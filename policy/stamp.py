@@ -17,7 +17,7 @@ from policy.access import Access
 FORMAT = 1
 CLASS_MAXIMUM_BYTES = 253  # RFC 2865 section 5.25
 # FreeRADIUS takes `ai:` and 32 hex digits in Class as the unique session id (raddb/policy.d/accounting).
-_CLASS = re.compile(r"ai:([0-9a-f]{32}):([0-9]{1,19}):([0-9]+-[0-9a-f]{16})")
+_CLASS = re.compile(r"ai:([0-9a-f]{32}):(0|[1-9][0-9]{0,18}):([0-9]+-[0-9a-f]{16})")
 
 
 class SessionClass(NamedTuple):
