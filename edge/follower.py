@@ -12,8 +12,11 @@ import psycopg
 import structlog
 
 from edge.replica_writer import ReplicaWriter
+from edge.table_writer import TableFull
 from policy.documents import read_service
 from policy.errors import PolicyError
+from policy.facts import Bindings
+from radius_module.records import RouterRow, ServiceRow
 from sql import following
 from sql.following import Position, Report
 from sql.secrets import SecretBox, SecretsError, router_secret_place, service_password_place
@@ -23,6 +26,7 @@ log = structlog.get_logger("edge.follower")
 # How often a quiet follower looks by itself: it bounds the harm of a lost notification, and dates its report.
 HEARTBEAT_S = 1.0
 RETRY_S = 0.5
+SMALLEST_BUILD = 4096
 
 
 class Follower:
@@ -86,36 +90,31 @@ class Follower:
             if self._writer is None or not _continues(self._writer, position):
                 self._rebuild(connection, position)
             else:
-                self._apply(connection, position, self._writer)
+                try:
+                    self._apply(connection, position, self._writer)
+                except TableFull:
+                    # What was replaced stays in the file until then.
+                    self._rebuild(connection, position)
         finally:
             connection.execute("ROLLBACK")
         return position
 
     def _first_writer(self, position: Position) -> ReplicaWriter | None:
-        writer = ReplicaWriter.begin_copy(self._folder)
+        writer = ReplicaWriter.take_over(self._folder)
         if writer is None:
             return None
         if not _continues(writer, position):
             writer.close()
             return None
-        writer.publish()
         self._count = writer.service_count()
         log.info("replica taken over", generation=writer.generation, services=self._count)
         return writer
 
     def _rebuild(self, connection: psycopg.Connection[Any], position: Position) -> None:
         began = time.monotonic()
-        if self._writer is not None:
+        if self._writer is not None and not _continues(self._writer, position):
             log.warning("the database is another one or went back in time; building the replica anew")
-        writer = ReplicaWriter.begin_empty(self._folder)
-        try:
-            with writer:
-                self._put_all(connection, writer, None)
-                _set_position(writer, position)
-            writer.publish()
-        except BaseException:
-            writer.close()
-            raise
+        writer = self._built(connection, position, following.service_count(connection))
         if self._writer is not None:
             self._writer.close()
         self._writer = writer
@@ -127,9 +126,25 @@ class Follower:
             seconds=round(time.monotonic() - began, 2),
         )
 
+    def _built(self, connection: psycopg.Connection[Any], position: Position, services: int) -> ReplicaWriter:
+        """A new generation, published. Entries that are larger than is usual get a larger table."""
+        writer = ReplicaWriter.begin_empty(self._folder, services)
+        try:
+            with writer:
+                self._put_all(connection, writer, None)
+                _set_position(writer, position)
+            writer.publish()
+        except TableFull:
+            writer.close()
+            return self._built(connection, position, 2 * max(services, SMALLEST_BUILD))
+        except BaseException:
+            writer.close()
+            raise
+        return writer
+
     def _apply(self, connection: psycopg.Connection[Any], position: Position, writer: ReplicaWriter) -> None:
         with writer:
-            more = self._put_all(connection, writer, writer.meta("snapshot"))
+            more = self._put_all(connection, writer, writer.remembered()["snapshot"])
             _set_position(writer, position)
         self._count += more
 
@@ -142,12 +157,14 @@ class Follower:
             secret = "" if removed else self._open(sealed, router_secret_place(operator_id, name), "router", router_id)
             if secret is None:
                 continue
-            row = (address, router_id, operator_id, name, secret, int(required))
-            writer.put_router(row, removed=removed)
+            if removed:
+                writer.remove_router(router_id)
+            else:
+                writer.put_router(address, RouterRow(router_id, operator_id, name, secret, required))
         ready = (self._service_row(row) for row in following.services(connection, seen))
-        return writer.put_services((row for row in ready if row is not None), first_build=seen is None)
+        return writer.put_services(row for row in ready if row is not None)
 
-    def _service_row(self, row: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _service_row(self, row: tuple[Any, ...]) -> ServiceRow | None:
         service_id, operator_id, username, sealed, document, bind_mac, mac, bind_router, router_id, bind_port, port = (
             row
         )
@@ -161,26 +178,8 @@ class Follower:
             password = self._open(sealed, service_password_place(operator_id, username), "service", service_id)
             if password is None:
                 return None
-        return (
-            operator_id,
-            username,
-            service_id,
-            password,
-            facts.method.value,
-            facts.standing.value,
-            facts.plan_version_id,
-            facts.prepaid_until.timestamp() if facts.prepaid_until is not None else None,
-            facts.address,
-            facts.ipv6_prefix,
-            facts.delegated_ipv6_prefix,
-            following.json_text(list(facts.routes)) if facts.routes else "",
-            int(bind_mac),
-            mac,
-            int(bind_router),
-            router_id,
-            int(bind_port),
-            port,
-        )
+        bindings = Bindings(bind_mac, mac, bind_router, router_id, bind_port, port)
+        return ServiceRow(operator_id, username, password, facts, bindings)
 
     def _open(self, sealed: bytes, place: str, kind: str, row_id: int) -> str | None:
         try:
@@ -208,17 +207,24 @@ class Follower:
 
 def _continues(writer: ReplicaWriter, position: Position) -> bool:
     """Whether the replica is of this database, this timeline, and not ahead of it (a restored backup)."""
-    snapshot = writer.meta("snapshot")
+    known = writer.remembered()
+    snapshot = known.get("snapshot")
     return (
         snapshot is not None
-        and writer.meta("system_id") == position.system_id
-        and writer.meta("timeline") == str(position.timeline)
+        and known.get("system_id") == position.system_id
+        and known.get("timeline") == str(position.timeline)
         and int(snapshot.split(":")[1]) <= position.next_transaction
     )
 
 
 def _set_position(writer: ReplicaWriter, position: Position) -> None:
-    writer.set_meta("system_id", position.system_id)
-    writer.set_meta("timeline", str(position.timeline))
-    writer.set_meta("snapshot", position.snapshot)
-    writer.set_meta("newest_time", repr(position.now.timestamp()))
+    # A snapshot that lists very many running transactions may not fit: the position before it then stays, and what
+    # follows it is written once more.
+    writer.remember(
+        {
+            "system_id": position.system_id,
+            "timeline": str(position.timeline),
+            "snapshot": position.snapshot,
+            "newest_time": repr(position.now.timestamp()),
+        }
+    )

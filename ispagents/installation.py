@@ -21,7 +21,7 @@ from ispagents.processes import find_user
 from ispagents.settings import Settings
 from ispagents.state_folder import StateFolder, write_atomically
 from ispagents.supervisor import Child, Supervisor
-from radius_module.replica_schema import read_pointer
+from radius_module.records import read_pointer
 from sql.roles import Role
 
 DETAILS_FILE = "installation.json"

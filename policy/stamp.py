@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ class SessionClass(NamedTuple):
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+@lru_cache(maxsize=4096)
 def _hash(parts: tuple[object, ...]) -> str:
     return f"{FORMAT}-{blake2b(_encode(parts).encode(), digest_size=8).hexdigest()}"
 

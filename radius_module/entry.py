@@ -14,8 +14,9 @@ import radiusd
 
 from policy.reasons import Reason
 from radius_module.logins import LEARN, Answer, Logins, UnknownRouter, note
-from radius_module.pairs import UnfitValue, escaped
-from radius_module.replica import NoReplica, Replica, RouterRow
+from radius_module.pairs import Pair, UnfitValue, escaped
+from radius_module.records import RouterRow
+from radius_module.replica import NoReplica, Replica
 from radius_module.space import SpoolSpace
 
 OK = radiusd.RLM_MODULE_OK
@@ -29,6 +30,14 @@ NOTE = "Tmp-String-0"
 LOG_EVERY_S = 10.0
 KNOWN_ROUTERS = 4096  # the most recently seen; about a megabyte
 
+# The request's attributes as text. A name that occurs twice counts with its last value.
+Packet = tuple[tuple[str, str], ...]
+ACCEPT = (("Auth-Type", ":=", "Accept"),)
+# 3.2.1 does not sign PAP and CHAP answers by itself, and RouterOS 7.15 drops unsigned ones (CVE-2024-3596). The server
+# puts the real value in the place of the zero.
+SIGNED = ("Message-Authenticator", ":=", "0x00")
+# The section of post-auth that spools what the login teaches.
+NOTED = ("Post-Auth-Type", ":=", "NOTED")
 SILENCE = (OK, {"config": (("Response-Packet-Type", ":=", "Do-Not-Respond"),)})
 _logins: Logins | None = None
 _replica: Replica | None = None
@@ -50,16 +59,9 @@ def instantiate(_: Any) -> int:
     return OK  # type: ignore[no-any-return] # radiusd has no types
 
 
-def detach(_: Any) -> int:
-    """The server ends: so does what runs beside the logins."""
-    if _replica is not None:
-        _replica.close()
-    return OK  # type: ignore[no-any-return] # radiusd has no types
-
-
-def authorize(packet: dict[str, Any]) -> Any:
+def authorize(packet: Packet) -> Any:
     """Decide on a login."""
-    request = dict(packet["request"])
+    request = dict(packet)
     try:
         answer = _logins.authorize(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
     except (NoReplica, UnknownRouter, UnfitValue) as problem:
@@ -67,9 +69,9 @@ def authorize(packet: dict[str, Any]) -> Any:
     return _result(answer)
 
 
-def authenticate(packet: dict[str, Any]) -> Any:
+def authenticate(packet: Packet) -> Any:
     """Called after PAP or CHAP found the password wrong: a restricted login if the operator chose that."""
-    request = dict(packet["request"])
+    request = dict(packet)
     try:
         answer = _logins.wrong_password(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
     except (NoReplica, UnknownRouter, UnfitValue) as problem:
@@ -78,15 +80,15 @@ def authenticate(packet: dict[str, Any]) -> Any:
         return (REJECT, {"request": ((NOTE, ":=", answer.note),)})
     # The first decision's attributes were taken out of the reply before, so that none widens these. Its note goes too:
     # what it would have learnt, a wrong password must not teach.
-    return (OK, {"reply": answer.reply, "request": ((NOTE, ":=", answer.note),)})
+    return (OK, {"reply": (*answer.reply, SIGNED), "config": (NOTED,), "request": ((NOTE, ":=", answer.note),)})
 
 
-def post_auth(packet: dict[str, Any]) -> Any:
+def post_auth(packet: Packet) -> Any:
     """Called for refused logins: note why, unless authorize did. What got this far had a wrong password.
 
     A note of what the login would have taught is replaced: a wrong password must not bind a device.
     """
-    request = dict(packet["request"])
+    request = dict(packet)
     if NOTE in request and LEARN not in request[NOTE]:
         return NOOP
     try:
@@ -98,7 +100,7 @@ def post_auth(packet: dict[str, Any]) -> Any:
     return (OK, {"request": ((NOTE, ":=", note(row, Reason.WRONG_PASSWORD)),)})
 
 
-def accounting(packet: dict[str, Any]) -> Any:
+def accounting(packet: Packet) -> Any:
     """Note router, service and the authorised stamp on the record. The spool's own write decides the answer.
 
     Without room for it the record is refused, and so not acknowledged.
@@ -106,7 +108,7 @@ def accounting(packet: dict[str, Any]) -> Any:
     if not _space.enough():  # type: ignore[union-attr] # set by instantiate
         _log(DiskFull("the disk of the accounting spool is full; accounting is not acknowledged until there is room"))
         return REJECT
-    request = dict(packet["request"])
+    request = dict(packet)
     try:
         text = _logins.annotate(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
     except (NoReplica, UnknownRouter) as problem:
@@ -115,12 +117,12 @@ def accounting(packet: dict[str, Any]) -> Any:
     return (OK, {"request": ((NOTE, ":=", text),)})
 
 
-def client(packet: dict[str, Any]) -> Any:
+def client(packet: Packet) -> Any:
     """Tell FreeRADIUS who a packet's source is, so that a new router needs no restart (dynamic clients).
 
     While the replica cannot be read a router that was known stays so: its accounting can still be spooled.
     """
-    request = dict(packet["request"])
+    request = dict(packet)
     try:
         router = _replica.router(request[SOURCE])  # type: ignore[union-attr] # set by instantiate
         _remember(request[SOURCE], router)
@@ -151,16 +153,13 @@ def _remember(source: str, router: RouterRow | None) -> None:
 
 
 def _result(answer: Answer) -> Any:
-    noted = ((NOTE, ":=", answer.note),) if answer.note else ()
-    if not answer.accepted:
-        return (REJECT, {"request": noted})
-    if answer.password is None:
-        config = (("Auth-Type", ":=", "Accept"),)
-    else:
-        config = (("Cleartext-Password", ":=", escaped(answer.password)),)
-    if noted:
-        return (OK, {"reply": answer.reply, "config": config, "request": noted})
-    return (OK, {"reply": answer.reply, "config": config})
+    accepted, reply, password, text = answer
+    if not accepted:
+        return (REJECT, {"request": ((NOTE, ":=", text),)})
+    config: tuple[Pair, ...] = ACCEPT if password is None else (("Cleartext-Password", ":=", escaped(password)),)
+    if text:
+        return (OK, {"reply": (*reply, SIGNED), "config": (*config, NOTED), "request": ((NOTE, ":=", text),)})
+    return (OK, {"reply": (*reply, SIGNED), "config": config})
 
 
 def _silent(problem: Exception) -> Any:

@@ -15,15 +15,19 @@ from policy.mac import canonical_mac
 from policy.reasons import Reason
 from policy.stamp import class_of, stamp
 from radius_module.pairs import Pair, checked
-from radius_module.replica import LoginRow, Replica, login_row
+from radius_module.records import HAS_PASSWORD, HAS_PREPAID, HAS_SPECIAL, KIND
+from radius_module.replica import Generation, LoginRow, Replica, login_row
 
 Request = Mapping[str, str]
 
-# Kinds of services that the answer is kept for: plans times standings times methods. More means that plans were edited.
+# Kinds of services that the answer is kept for: plans times standings times ways of asking. More means that plans were
+# edited.
 STANDARD_ANSWERS = 4096
 
 # The password is not known or not wanted; the decision alone accepts.
 ACCEPT_ALONE = None
+# Services that have only a password of these are answered alike, if they agree in all that KIND holds.
+HAS_MORE = HAS_PASSWORD | HAS_PREPAID | HAS_SPECIAL
 # In a note: what edge may learn from this login, once its password has proved right.
 LEARN = " learn="
 
@@ -64,31 +68,29 @@ class Logins:
         self._clock = clock
         self._prefix = os.urandom(8).hex()
         self._numbers = count(1)
-        self._standard: dict[tuple[object, ...], _Standard] = {}
 
     def authorize(self, request: Request, source: str) -> Answer:
         """The answer to an Access-Request from `source`. Raises NoReplica, UnknownRouter or UnfitValue.
 
         A service that has nothing of its own but its password gets what all of its kind get, so that is decided once.
         """
-        found = self._replica.find(source, request.get("User-Name", ""))
+        generation = self._replica.generation()
+        found = generation.find(source, request.get("User-Name", ""))
         if found is None:
             raise UnknownRouter(source)
-        if (
-            found.service_id is None
-            or found.password is None
-            or found.special is not None
-            or found.prepaid_until is not None
-        ):
+        value = found.value
+        if value is None or value[0] & HAS_MORE != HAS_PASSWORD:
             return self._decided(request, login_row(found), None)
-        kind = (self._replica.generation(), found.plan_version_id, found.standing, found.method, _method(request))
-        standard = self._standard.get(kind)
+        kind = (value[: KIND.size], request.get("Framed-Protocol"), request.get("Service-Type"))
+        standard: _Standard | None = generation.derived.get(kind)
         if standard is None:
-            return self._decided(request, login_row(found), kind)
-        reply = (*standard.reply, self._class(found.service_id, standard.stamp))
-        return Answer(True, reply, found.password)
+            if len(generation.derived) >= STANDARD_ANSWERS:
+                generation.derived.clear()
+            return self._decided(request, login_row(found), (generation, kind))
+        class_pair = self._class(found.service_id, standard.stamp)
+        return Answer(True, (*standard.reply, class_pair), value[KIND.size :].decode())
 
-    def _decided(self, request: Request, row: LoginRow, kind: tuple[object, ...] | None) -> Answer:
+    def _decided(self, request: Request, row: LoginRow, keep_in: tuple[Generation, object] | None) -> Answer:
         login = read_login(request, row.router_id)
         facts = self._facts(row)
         access = decide(facts, login, self.now(facts))
@@ -99,11 +101,10 @@ class Logins:
                 access = decide(facts, login, self.now(facts))
             if access.kind == Kind.DENY:
                 return Answer(accepted=False, note=note(row, access.reason))
-        elif kind is not None and access.valid_until is None:
+        elif keep_in is not None and access.valid_until is None:
             # Only what the replica's one generation says of plan and standing entered here, and no clock.
-            if len(self._standard) >= STANDARD_ANSWERS:
-                self._standard.clear()
-            self._standard[kind] = _Standard(_static_reply(access), stamp(access))
+            generation, kind = keep_in
+            generation.derived[kind] = _Standard(_static_reply(access), stamp(access))
         return self._accept(request, row, login, access)
 
     def wrong_password(self, request: Request, source: str) -> Answer:
@@ -164,8 +165,10 @@ class Logins:
         return (*_static_reply(access), self._class(service_id, stamp(access)))
 
     def _class(self, service_id: int, access_stamp: str) -> Pair:
-        login_id = f"{self._prefix}{next(self._numbers):016x}"
-        return ("Class", "+=", f"0x{class_of(login_id, service_id, access_stamp).encode().hex()}")
+        return ("Class", "+=", f"0x{class_of(self._login_id(), service_id, access_stamp).encode().hex()}")
+
+    def _login_id(self) -> str:
+        return f"{self._prefix}{next(self._numbers):016x}"
 
 
 def _static_reply(access: Access) -> tuple[Pair, ...]:

@@ -1,60 +1,39 @@
-"""Reads the replica, one connection for each thread of the server."""
+"""Reads the replica: the current generation's table, and what of it is few enough to be kept as Python values."""
 
 from __future__ import annotations
 
 import json
 import os
-import sqlite3
-import threading
-from datetime import UTC, datetime
-from functools import lru_cache
+import time
 from pathlib import Path
+from struct import error as StructError  # noqa: N812 - an exception's name, as all others have
 from typing import Any, NamedTuple
 
 from policy.documents import read_operator, read_plan
-from policy.facts import Bindings, Method, OperatorFacts, PlanFacts, ServiceFacts
-from policy.standing import Standing
-from radius_module.reading import Reading, Rest, wal_index
-from radius_module.replica_schema import FORMAT, POINTER, generation_file
+from policy.facts import Bindings, OperatorFacts, PlanFacts, ServiceFacts
+from radius_module.records import (
+    POINTER,
+    RouterRow,
+    generation_file,
+    operator_key,
+    plan_key,
+    read_pointer,
+    read_router,
+    read_service,
+    router_key,
+    services_of,
+)
+from radius_module.table import WORD_CHANGES, WORD_RETIRED, Damaged, Table
 
-# Interior pages of a table with a million services take about 2 MB; leaves come from the page cache of the kernel.
-CACHE_KIB = 3072
-# Mapped pages need no copy and no call into the kernel; they count as memory of the server, so not all of a large file.
-MAPPED_BYTES = 52 * 1024 * 1024
-STATEMENTS = 16
 PLANS = 4096
-POINTER_MAXIMUM_BYTES = 32
-
-# What few services have travels as one value, NULL for the others: a column costs as much as a step of the search.
-_LOGIN = """
-SELECT r.router_id, r.operator_id, s.service_id, s.password, s.method, s.standing, s.plan_version_id, s.prepaid_until,
-       CASE WHEN s.address = '' AND s.ipv6_prefix = '' AND s.delegated_ipv6_prefix = '' AND s.routes = ''
-                 AND s.bind_mac = 0 AND s.bind_router = 0 AND s.bind_port = 0 THEN NULL
-            ELSE json_array(s.address, s.ipv6_prefix, s.delegated_ipv6_prefix, s.routes,
-                            s.bind_mac, s.mac, s.bind_router, s.bound_router_id, s.bind_port, s.port) END
-FROM routers AS r LEFT JOIN services AS s ON s.operator_id = r.operator_id AND s.username = ?2
-WHERE r.address = ?1
-"""
-_ROUTER = "SELECT router_id, name, secret, require_message_authenticator FROM routers WHERE address = ?"
-_METHODS = {method.value: method for method in Method}
-_STANDINGS = {standing.value: standing for standing in Standing}
+ROUTERS = 4096
+LOOK_EVERY_S = 1.0
+# Edge may publish between the two steps of opening; more often than this in a row it never does.
+TRIES = 5
 
 
 class NoReplica(Exception):  # noqa: N818 - reads as what happened
     """There is no usable replica: the server must stay silent, so that the router asks its other server."""
-
-
-class RouterRow(NamedTuple):
-    """A router as FreeRADIUS's client."""
-
-    router_id: int
-    name: str
-    secret: str
-    require_message_authenticator: bool
-
-    def __repr__(self) -> str:
-        """Never shows the secret."""
-        return f"RouterRow(router_id={self.router_id}, name={self.name!r})"
 
 
 class LoginRow(NamedTuple):
@@ -72,24 +51,71 @@ class LoginRow(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A row of the replica as it was read, which is all that most logins need; see `login_row` for the rest.
+    """A router and the record of a service as it stands in the replica; without a value the name is unknown there."""
 
-    Without `service_id` the name is unknown there. `special` is the JSON of what few services have, None without it.
-    """
-
-    router_id: int
-    operator_id: int
-    service_id: int | None
-    password: str | None
-    method: str
-    standing: str
-    plan_version_id: int
-    prepaid_until: float | None
-    special: str | None
+    router: RouterRow
+    service_id: int
+    value: bytes | None
 
     def __repr__(self) -> str:
         """Never shows the password."""
-        return f"Found(router_id={self.router_id}, service_id={self.service_id})"
+        return f"Found(router={self.router!r}, service_id={self.service_id})"
+
+
+class Generation:
+    """One generation, open. What is kept of it goes with it: another database may use the same numbers."""
+
+    def __init__(self, table: Table, identity: tuple[int, int]) -> None:
+        """`identity` tells the pointer's file that named it."""
+        self.table = table
+        self.identity = identity
+        self.looked_at_s = time.monotonic()
+        self.plans: dict[int, PlanFacts] = {}
+        # For who reads it: what follows from the plan versions of this generation alone.
+        self.derived: dict[object, Any] = {}
+        self._words = table.words
+        self._get = table.get
+        self._routers: dict[str, tuple[RouterRow, bytes]] = {}
+        self._changes = -1
+
+    def find(self, address: str, username: str) -> Found | None:
+        """The router at this address and the service of this name; None without such a router. Raises NoReplica."""
+        if self._words[WORD_CHANGES] != self._changes:
+            self._changes, self._routers = self._words[WORD_CHANGES], {}
+        try:
+            router, services = self._routers.get(address) or self._read_router(address)
+            if router is None:
+                return None
+            known = self._get(services + username.encode())
+        except Damaged as error:
+            raise NoReplica(f"the replica cannot be read: {error}") from error
+        return Found(router, known[0], known[1]) if known is not None else Found(router, 0, None)
+
+    def router(self, address: str) -> RouterRow | None:
+        """The router at this address, or None. Raises NoReplica."""
+        found = self.find(address, "")
+        return found.router if found is not None else None
+
+    def value(self, key: bytes) -> bytes | None:
+        """What stands under a key, or None. Raises NoReplica."""
+        try:
+            known = self._get(key)
+        except Damaged as error:
+            raise NoReplica(f"the replica cannot be read: {error}") from error
+        return known[1] if known is not None else None
+
+    def _read_router(self, address: str) -> tuple[RouterRow | None, bytes]:
+        record = self._get(router_key(address))
+        if record is None:
+            return None, b""
+        try:
+            router = read_router(record[1])
+        except (ValueError, TypeError) as error:
+            raise Damaged(f"the router {address} cannot be read: {error}") from error
+        known = (router, services_of(router.operator_id))
+        if len(self._routers) < ROUTERS:
+            self._routers[address] = known
+        return known
 
 
 class Replica:
@@ -98,10 +124,7 @@ class Replica:
     def __init__(self, folder: Path) -> None:
         """Opens nothing yet; the folder may be empty still."""
         self._folder = folder
-        self._pointer = os.fspath(folder / POINTER)
-        self._local = threading.local()
-        self._rest = Rest()
-        self._plan = lru_cache(maxsize=PLANS)(self._read_plan)
+        self._current: Generation | None = None
 
     def login(self, address: str, username: str) -> LoginRow | None:
         """The router at this source address with the service of this name; None where the router is unknown.
@@ -113,158 +136,95 @@ class Replica:
 
     def find(self, address: str, username: str) -> Found | None:
         """The same as it stands in the replica. Raises NoReplica."""
-        row = self._one(_LOGIN, (address, username))
-        return tuple.__new__(Found, row) if row is not None else None
-
-    def generation(self) -> object:
-        """What this thread read last: equal for as long as it is the same file. None before the first reading."""
-        reading: Reading | None = getattr(self._local, "reading", None)
-        return reading.pointer.identity if reading is not None else None
+        return self.generation().find(address, username)
 
     def router(self, address: str) -> RouterRow | None:
         """The router at this source address, or None. Raises NoReplica."""
-        row = self._one(_ROUTER, (address,))
-        return RouterRow(row[0], row[1], row[2], bool(row[3])) if row else None
+        return self.generation().router(address)
 
     def plan(self, plan_version_id: int) -> PlanFacts:
-        """A plan version; versions never change, so they are kept, for one generation: the next may be of another
-        database, whose versions have the same numbers. Raises NoReplica.
-        """
-        identity = self.generation()
-        return self._read_plan(plan_version_id, None) if identity is None else self._plan(plan_version_id, identity)
+        """A plan version; versions never change, so they are kept with the generation. Raises NoReplica."""
+        plans = self.generation().plans
+        plan = plans.get(plan_version_id)
+        if plan is None:
+            plan = self._read_plan(plan_version_id)
+            if len(plans) < PLANS:
+                plans[plan_version_id] = plan
+        return plan
 
     def operator(self, operator_id: int) -> OperatorFacts:
         """An operator's choices for refused logins. Raises NoReplica."""
-        row = self._one("SELECT refusals FROM operators WHERE operator_id = ?", (operator_id,))
-        if row is None:
+        value = self.generation().value(operator_key(operator_id))
+        if value is None:
             return OperatorFacts(operator_id)
         try:
-            return read_operator({"refusals": json.loads(row[0])}, operator_id)
+            return read_operator({"refusals": json.loads(value)}, operator_id)
         except ValueError as error:
             raise NoReplica(f"the replica's operator {operator_id} cannot be read: {error}") from error
 
     def newest_time(self) -> float:
         """The newest moment that edge has seen on the database's clock, in seconds of the epoch; 0 if none."""
-        row = self._one("SELECT value FROM meta WHERE key = 'newest_time'", ())
-        return float(row[0]) if row else 0.0
+        _, text = self.generation().table.note()
+        return float(json.loads(text).get("newest_time", 0.0)) if text else 0.0
 
-    def _read_plan(self, plan_version_id: int, _generation: object) -> PlanFacts:
-        row = self._one("SELECT name, facts FROM plan_versions WHERE plan_version_id = ?", (plan_version_id,))
-        if row is None:
+    def generation(self) -> Generation:
+        """The current generation. Raises NoReplica.
+
+        Edge says in the table itself that another one took its place; a folder that somebody else exchanged is noticed
+        within a second.
+        """
+        current = self._current
+        if current is None or current.table.words[WORD_RETIRED]:
+            return self._open()
+        now_s = time.monotonic()
+        if now_s - current.looked_at_s > LOOK_EVERY_S:
+            if self._identity() != current.identity:
+                return self._open()
+            current.looked_at_s = now_s
+        return current
+
+    def _open(self) -> Generation:
+        problem: Exception = NoReplica("there is no replica yet; start edge")
+        for _ in range(TRIES):
+            identity = self._identity()
+            number = read_pointer(self._folder)
+            if number is None:
+                raise NoReplica("the replica's pointer cannot be read; start edge")
+            try:
+                table = Table(generation_file(self._folder, number))
+            except Damaged as error:
+                problem = error
+                continue
+            if not table.words[WORD_RETIRED]:
+                self._current = Generation(table, identity)
+                return self._current
+        raise NoReplica(f"the replica cannot be read: {problem}")
+
+    def _identity(self) -> tuple[int, int]:
+        try:
+            status = os.stat(self._folder / POINTER)  # noqa: PTH116 - a Path's own stat costs several times as much
+        except OSError as error:
+            raise NoReplica("there is no replica yet; start edge") from error
+        return (status.st_ino, status.st_mtime_ns)
+
+    def _read_plan(self, plan_version_id: int) -> PlanFacts:
+        value = self.generation().value(plan_key(plan_version_id))
+        if value is None:
             raise NoReplica(f"the replica has no plan version {plan_version_id}; it is being rebuilt or damaged")
         try:
-            return read_plan(json.loads(row[1]), plan_version_id, row[0])
+            name, facts = json.loads(value)
+            return read_plan(json.loads(facts), plan_version_id, name)
         except ValueError as error:
             raise NoReplica(f"the replica's plan version {plan_version_id} cannot be read: {error}") from error
 
-    def close(self) -> None:
-        """End what runs beside the logins; reading again opens everything anew."""
-        self._rest.stop()
-
-    def _one(self, statement: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
-        reading = self._reading()
-        try:
-            return reading.one(statement, values)
-        except sqlite3.Error as error:
-            # The next call opens the file anew, whatever was wrong with this connection.
-            reading.pointer.moved = True
-            raise NoReplica(f"the replica cannot be read: {error}") from error
-
-    def _connection(self) -> sqlite3.Connection:
-        return self._reading().connection
-
-    def _reading(self) -> Reading:
-        try:
-            reading: Reading = self._local.reading
-        except AttributeError:
-            return self._open(None)
-        return reading if reading.pointer.stands() else self._open(reading)
-
-    def _open(self, old: Reading | None) -> Reading:
-        pointer = Pointer(self._pointer)
-        file = generation_file(self._folder, pointer.generation)
-        connection, changing = _open_file(file)
-        reading = Reading(connection, wal_index(file) if changing else None, self._rest, pointer)
-        self._local.reading = reading
-        if old is not None:
-            old.close()
-        return reading
-
-
-class Pointer:
-    """The pointer's file, held open to see whether it still is the pointer. Raises NoReplica where there is none.
-
-    That it was replaced or removed shows in its own links and time of change, which a look at its name does at twice
-    the cost: this runs for every login.
-    """
-
-    __slots__ = ("_changed_ns", "_descriptor", "generation", "identity", "moved")
-
-    def __init__(self, path: str) -> None:
-        """Open and read it."""
-        self._descriptor = -1
-        self.moved = False
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            # Before it is read, so that what changes meanwhile is seen by the next look.
-            status = os.fstat(self._descriptor)
-            self.identity = (status.st_ino, status.st_mtime_ns)
-            self._changed_ns = status.st_ctime_ns
-            text = os.pread(self._descriptor, POINTER_MAXIMUM_BYTES, 0)
-        except OSError as error:
-            raise NoReplica("there is no replica yet; start edge") from error
-        try:
-            self.generation = int(text)
-        except ValueError as error:
-            raise NoReplica("the replica's pointer cannot be read; start edge") from error
-
-    def stands(self) -> bool:
-        """Whether it is still the pointer, unchanged."""
-        status = os.fstat(self._descriptor)
-        return status.st_nlink > 0 and status.st_ctime_ns == self._changed_ns and not self.moved
-
-    def __del__(self) -> None:
-        """Close the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-
 
 def login_row(found: Found) -> LoginRow:
-    """The facts in a row."""
-    if found.service_id is None:
-        return LoginRow(found.router_id, found.operator_id, None, None, Bindings())
-    prepaid = None if found.prepaid_until is None else datetime.fromtimestamp(found.prepaid_until, UTC)
-    known = (found.service_id, _METHODS[found.method], _STANDINGS[found.standing], found.plan_version_id, prepaid)
-    if found.special is None:
-        return LoginRow(found.router_id, found.operator_id, ServiceFacts(*known), found.password, Bindings())
-    address, ipv6, delegated_ipv6, routes, *bound = json.loads(found.special)
-    service = ServiceFacts(*known, address, ipv6, delegated_ipv6, tuple(json.loads(routes)) if routes else ())
-    bind_mac, mac, bind_router, router_id, bind_port, port = bound
-    bindings = Bindings(bind_mac == 1, mac, bind_router == 1, router_id, bind_port == 1, port)
-    return LoginRow(found.router_id, found.operator_id, service, found.password, bindings)
-
-
-def _open_file(file: Path) -> tuple[sqlite3.Connection, bool]:
-    """A connection, and whether edge may still write to the file."""
-    # With edge cleanly stopped the -wal file is gone and a reader without write rights cannot open the database as
-    # WAL; it is complete then, and edge never writes to it again, so it may be taken as immutable.
-    changing = file.with_name(file.name + "-wal").exists()
-    mode = "mode=ro" if changing else "immutable=1"
-    address = f"{file.absolute().as_uri()}?{mode}"
+    """The facts in a record. Raises NoReplica where it is damaged."""
+    router = found.router
+    if found.value is None:
+        return LoginRow(router.router_id, router.operator_id, None, None, Bindings())
     try:
-        connection = sqlite3.connect(
-            address, uri=True, isolation_level=None, cached_statements=STATEMENTS, check_same_thread=False
-        )
-    except sqlite3.Error as error:
-        raise NoReplica(f"the replica {file.name} cannot be opened: {error}") from error
-    try:
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
-        row = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-    except sqlite3.Error as error:
-        connection.close()
-        raise NoReplica(f"the replica {file.name} cannot be opened: {error}") from error
-    if row is None or row[0] != str(FORMAT):
-        connection.close()
-        raise NoReplica(f"the replica {file.name} has another format; restart edge of the same version")
-    return connection, changing
+        service, password, bindings = read_service(found.service_id, found.value)
+    except (ValueError, TypeError, StructError, IndexError) as error:
+        raise NoReplica(f"the replica's service {found.service_id} cannot be read: {error}") from error
+    return LoginRow(router.router_id, router.operator_id, service, password, bindings)

@@ -68,6 +68,13 @@ def services(connection: Connection[Any], seen: str | None) -> Iterator[tuple[An
     return _rows(connection, _SERVICES, seen)
 
 
+def service_count(connection: Connection[Any]) -> int:
+    """How many services are authorised."""
+    row = connection.execute("SELECT count(*) FROM services WHERE authorised IS NOT NULL").fetchone()
+    assert row is not None  # noqa: S101 - a count always has one row
+    return int(row[0])
+
+
 def routers(connection: Connection[Any], seen: str | None) -> Iterator[tuple[Any, ...]]:
     """Routers, removed ones too, that `seen` does not include."""
     return _rows(connection, _ROUTERS, seen)

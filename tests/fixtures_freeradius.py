@@ -11,8 +11,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from typing import Any
 from edge.detail_file import NAME, Record, TakenFile
 from edge.replica_writer import ReplicaWriter
 from ispagents import freeradius
+from policy.facts import Bindings, Method, ServiceFacts
 from policy.stamp import SessionClass, read_class
+from policy.standing import Standing
+from radius_module.records import RouterRow, ServiceRow
 from simulators import attributes, mschap
 
 ACCEPT, REJECT, ACCOUNTING_RESPONSE, STATUS_SERVER = 2, 3, 5, 12
@@ -35,12 +39,10 @@ _random = random.Random(20261122)
 md5 = partial(hashlib.md5, usedforsecurity=False)  # RADIUS is MD5 by its RFC
 
 
-def service_row(username: str, service_id: int, **changes: Any) -> tuple[Any, ...]:
-    """A row of the replica's table `services`, in the order of its columns."""
-    row = {
+def service_row(username: str, service_id: int, **changes: Any) -> ServiceRow:
+    """A service as edge writes it into the replica."""
+    row: dict[str, Any] = {
         "operator_id": 1,
-        "username": username,
-        "service_id": service_id,
         "password": "right password",
         "method": "pppoe",
         "standing": "current",
@@ -49,21 +51,34 @@ def service_row(username: str, service_id: int, **changes: Any) -> tuple[Any, ..
         "address": "",
         "ipv6_prefix": "",
         "delegated_ipv6_prefix": "",
-        "routes": "",
-        "bind_mac": 0,
+        "routes": (),
+        "bind_mac": False,
         "mac": "",
-        "bind_router": 0,
+        "bind_router": False,
         "bound_router_id": 0,
-        "bind_port": 0,
+        "bind_port": False,
         "port": "",
     }
     assert changes.keys() <= row.keys()
-    return tuple((row | changes).values())
+    row |= changes
+    until = row["prepaid_until"]
+    facts = ServiceFacts(
+        service_id,
+        Method(row["method"]),
+        Standing(row["standing"]),
+        row["plan_version_id"],
+        datetime.fromtimestamp(until, UTC) if until is not None else None,
+        *(row[name] for name in ("address", "ipv6_prefix", "delegated_ipv6_prefix", "routes")),
+    )
+    names = ("bind_mac", "mac", "bind_router", "bound_router_id", "bind_port", "port")
+    return ServiceRow(row["operator_id"], username, row["password"], facts, Bindings(*(row[name] for name in names)))
 
 
-def router_row(address: str, router_id: int, secret: str = SECRET.decode(), *, signed: bool = False, operator: int = 1):
-    """A row of the replica's table `routers`."""
-    return (address, router_id, operator, f"router {router_id}", secret, int(signed))
+def router_row(
+    address: str, router_id: int, secret: str = SECRET.decode(), *, signed: bool = False, operator: int = 1
+) -> tuple[str, RouterRow]:
+    """A router as edge writes it into the replica."""
+    return address, RouterRow(router_id, operator, f"router {router_id}", secret, signed)
 
 
 @dataclass(frozen=True)
@@ -204,15 +219,18 @@ class Server:
         """Whether the process lives."""
         return self.process is not None and self.process.poll() is None
 
-    def add(self, *services: tuple[Any, ...]) -> None:
+    def add(self, *services: ServiceRow) -> None:
         """Write services into the live replica."""
         with self.writer:
             self.writer.put_services(services)
 
-    def add_router(self, row: tuple[Any, ...], *, removed: bool = False) -> None:
+    def add_router(self, row: tuple[str, RouterRow], *, removed: bool = False) -> None:
         """Write a router into the live replica, or take it out."""
         with self.writer:
-            self.writer.put_router(row, removed=removed)
+            if removed:
+                self.writer.remove_router(row[1].router_id)
+            else:
+                self.writer.put_router(*row)
 
     def answers_others(self) -> None:
         """Assert that the server runs and answers: twice as many requests as it has threads."""
@@ -250,11 +268,17 @@ class Server:
 
     @contextmanager
     def without_replica(self) -> Iterator[None]:
-        """Take the pointer away for a while, as on a node that has no replica yet."""
+        """Take the pointer away for a while, as on a node that has no replica yet; the server notices in a second."""
         pointer = self.layout.replica / "current"
         away = pointer.with_name("away")
         pointer.rename(away)
+        asker = Router(self, CONTROL)
         try:
+            given_up_at = time.monotonic() + DEADLINE_S
+            while time.monotonic() < given_up_at:
+                with suppress(AssertionError):
+                    assert asker.pap("nobody", "any password", silent=True) is None
+                    break
             yield
         finally:
             away.rename(pointer)
@@ -365,7 +389,7 @@ def running_server() -> Iterator[Server]:
         writer = ReplicaWriter.begin_empty(layout.replica)
         writer.put_plan(1, "Home 50", '{"rate_limit": "10M/50M"}')
         writer.put_operator(1, "{}")
-        writer.put_router(router_row(CONTROL, 1), removed=False)
+        writer.put_router(*router_row(CONTROL, 1))
         writer.publish()
         server = Server(installed, layout, folder, writer)
         try:

@@ -3,8 +3,9 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench import subscribers
 from bench.load import ExpectedRate
@@ -14,6 +15,9 @@ from bench.servers.freeradius import START_PATIENCE_S, probe
 from edge.replica_writer import ReplicaWriter
 from ispagents import freeradius
 from ispagents.errors import Problem
+from policy.facts import Bindings, Method, ServiceFacts
+from policy.standing import Standing
+from radius_module.records import RouterRow, ServiceRow
 
 THREADS: Final = freeradius.THREADS  # the number that we ship, and no other: our own settings do not compete
 
@@ -21,10 +25,11 @@ ADDRESS: Final = "127.0.0.1"
 OPERATOR_ID: Final = 1
 ROUTER_ID: Final = 1
 NO_REFUSALS: Final = "{}"
+PREPAID_UNTIL: Final = datetime.fromtimestamp(subscribers.PREPAID_UNTIL_S, UTC)
 
 
 class Own:
-    """The shipped raddb and module; the replica stays open for writing and so in WAL mode, as when edge runs."""
+    """The shipped raddb and module; the replica stays open for writing, as when edge runs."""
 
     name: Final = "ispagents"
     rate: ExpectedRate = "billing"
@@ -84,32 +89,28 @@ def own_server() -> LoginServer:
 
 def fill(folder: Path, users: int) -> ReplicaWriter:
     """A published replica with so many services, still open for writing."""
-    writer = ReplicaWriter.begin_empty(folder)
+    writer = ReplicaWriter.begin_empty(folder, users)
     writer.put_operator(OPERATOR_ID, NO_REFUSALS)
-    writer.put_router((ADDRESS, ROUTER_ID, OPERATOR_ID, "bench-nas", SECRET, 1), removed=False)
+    writer.put_router(
+        ADDRESS, RouterRow(ROUTER_ID, OPERATOR_ID, "bench-nas", SECRET, require_message_authenticator=True)
+    )
     for number, rate in enumerate(subscribers.PLAN_RATES):
         writer.put_plan(number + 1, subscribers.plan_name(number), f'{{"rate_limit": "{rate}"}}')
     with writer:
-        writer.put_services(_services(users), first_build=True)
+        writer.put_services(_services(users))
     writer.publish()
     return writer
 
 
-def _services(users: int) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of the table's columns, by name, so that the file is written from front to end."""
+def _services(users: int) -> Iterator[ServiceRow]:
     for number in range(users):
-        bound = subscribers.is_bound(number)
-        yield (
-            OPERATOR_ID,
-            subscribers.user_name(number),
+        facts = ServiceFacts(
             number + 1,
-            subscribers.password(number),
-            "pppoe",
-            "suspended" if subscribers.is_suspended(number) else "current",
+            Method.PPPOE,
+            Standing.SUSPENDED if subscribers.is_suspended(number) else Standing.CURRENT,
             subscribers.plan_number(number) + 1,
-            subscribers.PREPAID_UNTIL_S if subscribers.is_prepaid(number) else None,
+            PREPAID_UNTIL if subscribers.is_prepaid(number) else None,
             subscribers.address(number) if subscribers.has_address(number) else "",
-            *("", "", ""),  # no IPv6, no routes
-            *(int(bound), subscribers.mac(number) if bound else ""),
-            *(0, 0, 0, ""),  # bound to no router and no port
         )
+        bound = Bindings(bind_mac=True, mac=subscribers.mac(number)) if subscribers.is_bound(number) else Bindings()
+        yield ServiceRow(OPERATOR_ID, subscribers.user_name(number), subscribers.password(number), facts, bound)

@@ -125,7 +125,7 @@ def test_repeated_attributes_all_arrive(router, add):
     lists = ["home", 'q"uoted \\n łódź %{User-Name}']
     routes = ["10.1.0.0/24 0.0.0.0 1", "10.2.0.0/24 0.0.0.0 1"]
     plan = '{"rate_limit": "10M/50M", "address_lists": ["home", "q\\"uoted \\\\n łódź %{User-Name}"]}'
-    add("anna", plan=plan, routes='["10.1.0.0/24 0.0.0.0 1", "10.2.0.0/24 0.0.0.0 1"]')
+    add("anna", plan=plan, routes=tuple(routes))
     reply = router.pap("anna", "right password")
     assert reply.all("Mikrotik-Address-List") == lists
     assert reply.all("Framed-Route") == routes

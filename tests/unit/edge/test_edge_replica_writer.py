@@ -11,16 +11,19 @@ from pathlib import Path
 import pytest
 
 from edge.replica_writer import ReplicaWriter
+from edge.table_writer import TableBusy
+from policy.facts import Method, ServiceFacts
+from policy.standing import Standing
+from radius_module.records import POINTER, RouterRow, ServiceRow, generation_file, read_pointer
 from radius_module.replica import NoReplica, Replica
-from radius_module.replica_schema import POINTER, generation_file, read_pointer
 
-ROUTER = ("192.0.2.1", 1, 1, "tower", "made-up secret", 0)
+ROUTER = ("192.0.2.1", RouterRow(1, 1, "tower", "made-up secret", require_message_authenticator=False))
 SERVICES = 50
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from edge.replica_writer import ReplicaWriter
-begin = {"copy": ReplicaWriter.begin_copy, "empty": ReplicaWriter.begin_empty}[sys.argv[2]]
+begin = {"taken over": ReplicaWriter.take_over, "empty": ReplicaWriter.begin_empty}[sys.argv[2]]
 writer = begin(Path(sys.argv[1]))
 with writer:
     writer.put_operator(2, "{}")
@@ -28,25 +31,25 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def service(number: int, plan_version_id: int = 1, name: str = "") -> tuple:
-    """A row of the table `services`."""
-    username = name or f"user{number}"
-    return (1, username, number, "made-up", "pppoe", "current", plan_version_id, None, *[""] * 4, 0, "", 0, 0, 0, "")
+def service(number: int, plan_version_id: int = 1, name: str = "") -> ServiceRow:
+    """A service with a password."""
+    facts = ServiceFacts(number, Method.PPPOE, Standing.CURRENT, plan_version_id)
+    return ServiceRow(1, name or f"user{number}", "made-up", facts)
 
 
 def build(folder: Path, version: int) -> ReplicaWriter:
     """A generation whose services all have this plan version."""
     writer = ReplicaWriter.begin_empty(folder)
     with writer:
-        writer.put_router(ROUTER, removed=False)
+        writer.put_router(*ROUTER)
         writer.put_plan(version, f"plan {version}", json.dumps({"rate_limit": f"{version}M/{version}M"}))
-        writer.put_services((service(number, version) for number in range(1, SERVICES)), first_build=True)
+        writer.put_services(service(number, version) for number in range(1, SERVICES))
     return writer
 
 
 def generations(folder: Path) -> list[str]:
     """The files of the folder."""
-    return sorted(path.name for path in folder.iterdir() if path.suffix == ".sqlite")
+    return sorted(path.name for path in folder.iterdir() if path.suffix == ".table")
 
 
 def test_a_reader_sees_one_generation_or_the_next_and_never_less(tmp_path):
@@ -91,29 +94,39 @@ def test_a_reader_sees_one_generation_or_the_next_and_never_less(tmp_path):
     current.close()
 
 
-def test_changes_in_place_are_seen_whole(tmp_path):
-    """What is written in one transaction is seen together, by a reader that was there before."""
-    with_changes = build(tmp_path, 1)
-    with_changes.publish()
+def test_changes_in_place_are_seen_by_who_was_there_before(tmp_path):
+    """A rename is never a moment without either name; what an error left out comes with the next try."""
+    writer = build(tmp_path, 1)
+    writer.publish()
     replica = Replica(tmp_path)
     assert replica.login("192.0.2.1", "renamed").service is None
 
-    with with_changes:
-        with_changes.put_services([service(7, name="renamed")])
-        assert replica.login("192.0.2.1", "renamed").service is None
-
+    with writer:
+        assert writer.put_services([service(7, name="renamed")]) == 0
     assert replica.login("192.0.2.1", "renamed").service.service_id == 7
     assert replica.login("192.0.2.1", "user7").service is None
 
-    def half_done() -> None:
-        with with_changes:
-            with_changes.put_router(ROUTER, removed=True)
-            raise ZeroDivisionError
+    with writer:
+        assert writer.put_services([service(7, name="renamed"), service(99)]) == 1
+        writer.put_router("192.0.2.7", ROUTER[1])
+    assert replica.router("192.0.2.1") is None
+    assert replica.router("192.0.2.7") == ROUTER[1]
+    writer.remove_router(1)
+    assert replica.router("192.0.2.7") is None
+    writer.close()
 
-    with pytest.raises(ZeroDivisionError):
-        half_done()
-    assert replica.router("192.0.2.1") is not None
-    with_changes.close()
+
+def test_two_services_may_exchange_their_names(tmp_path):
+    """Neither is lost, in whatever order they are followed."""
+    writer = build(tmp_path, 1)
+    with writer:
+        assert writer.put_services([service(1, name="user2"), service(2, name="user1")]) == 0
+    writer.publish()
+    replica = Replica(tmp_path)
+    assert replica.login("192.0.2.1", "user1").service.service_id == 2
+    assert replica.login("192.0.2.1", "user2").service.service_id == 1
+    assert writer.service_count() == SERVICES - 1
+    writer.close()
 
 
 def test_old_generations_go_and_the_one_before_stays_for_a_moment(tmp_path):
@@ -123,74 +136,84 @@ def test_old_generations_go_and_the_one_before_stays_for_a_moment(tmp_path):
         writer.publish()
         writer.close()
 
-    assert generations(tmp_path) == ["replica-3.sqlite", "replica-4.sqlite"]
+    assert generations(tmp_path) == ["replica-3.table", "replica-4.table"]
     assert read_pointer(tmp_path) == 4
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".new"]
     assert {(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} <= {0o640}
 
 
-def test_a_copy_goes_on_where_the_last_run_ended(tmp_path):
-    """After a restart the next generation holds all of the last one, and a reader of the old file is not disturbed."""
+def test_a_run_goes_on_where_the_last_one_ended(tmp_path):
+    """After a restart the same generation is written, and its readers are not disturbed."""
     first = build(tmp_path, 1)
-    first.set_meta("snapshot", "7:9:")
+    first.remember({"snapshot": "7:9:"})
     first.publish()
     replica = Replica(tmp_path)
     assert replica.login("192.0.2.1", "user7").service is not None
-
-    copy = ReplicaWriter.begin_copy(tmp_path)
-    assert copy is not None
-    assert read_pointer(tmp_path) == first.generation
-    assert copy.meta("snapshot") == "7:9:"
-    assert copy.service_count() == SERVICES - 1
-    copy.publish()
-
-    assert read_pointer(tmp_path) == copy.generation == first.generation + 1
-    assert replica.login("192.0.2.1", "user7").service is not None
     first.close()
-    copy.close()
+
+    second = ReplicaWriter.take_over(tmp_path)
+    assert second is not None
+    assert second.generation == first.generation == read_pointer(tmp_path)
+    assert second.remembered() == {"snapshot": "7:9:"}
+    assert second.service_count() == SERVICES - 1
+    with second:
+        second.put_services([service(99)])
+    assert replica.login("192.0.2.1", "user99").service is not None
+    second.close()
 
 
-@pytest.mark.parametrize("how", ["clean", "copy"])
-def test_what_was_never_published_is_removed(tmp_path, how):
+def test_only_one_process_writes(tmp_path):
+    """A second edge on the same folder is told so, and changes nothing."""
+    first = build(tmp_path, 1)
+    first.publish()
+    with pytest.raises(TableBusy, match="another edge"):
+        ReplicaWriter.take_over(tmp_path)
+    first.close()
+    second = ReplicaWriter.take_over(tmp_path)
+    assert second is not None
+    second.close()
+
+
+def test_what_was_never_published_is_removed(tmp_path):
     """A build that came to nothing leaves no file behind and changes nothing."""
     build(tmp_path, 1).publish()
     before = generations(tmp_path)
 
-    writer = ReplicaWriter.begin_copy(tmp_path) if how == "copy" else ReplicaWriter.begin_empty(tmp_path)
-    assert writer is not None
-    writer.close()
+    ReplicaWriter.begin_empty(tmp_path).close()
 
     assert generations(tmp_path) == before
     assert read_pointer(tmp_path) == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage" * 1000])
-def test_a_damaged_generation_is_not_copied(tmp_path, damage):
-    """Where the current file is no database there is nothing to go on from, and no half copy stays."""
+def test_a_damaged_generation_is_not_taken_over(tmp_path, damage):
+    """Where the current file is no table there is nothing to go on from."""
     build(tmp_path, 1).close()
     (tmp_path / POINTER).write_text("1")
     generation_file(tmp_path, 1).write_bytes(damage)
 
-    assert ReplicaWriter.begin_copy(tmp_path) is None
-    assert generations(tmp_path) == ["replica-1.sqlite"]
+    assert ReplicaWriter.take_over(tmp_path) is None
+    assert generations(tmp_path) == ["replica-1.table"]
     with pytest.raises(NoReplica):
         Replica(tmp_path).login("192.0.2.1", "user7")
 
 
 @pytest.mark.parametrize("pointer", ["", "no", "99"])
 def test_a_pointer_to_nowhere_begins_anew(tmp_path, pointer):
-    """No copy is made of what is not there."""
+    """Nothing can be gone on with that is not there."""
     (tmp_path / POINTER).write_text(pointer)
 
-    assert ReplicaWriter.begin_copy(tmp_path) is None
+    assert ReplicaWriter.take_over(tmp_path) is None
 
 
-@pytest.mark.parametrize("how", ["empty", "copy"])
-def test_a_kill_before_the_pointer_moves_harms_nobody(tmp_path, how):
-    """Killed between build and pointer: readers go on with what they have, and the next run makes another one."""
+@pytest.mark.parametrize("how", ["empty", "taken over"])
+def test_a_kill_harms_nobody(tmp_path, how):
+    """Killed while it writes: readers go on with what they have, and the next run goes on too."""
     writer = build(tmp_path, 1)
     writer.publish()
+    writer.close()
     replica = Replica(tmp_path)
+    assert replica.login("192.0.2.1", "user7").service is not None
 
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), how], cwd=Path(__file__).parents[3], env=os.environ, check=False
@@ -199,10 +222,10 @@ def test_a_kill_before_the_pointer_moves_harms_nobody(tmp_path, how):
     assert done.returncode == -signal.SIGKILL
     assert read_pointer(tmp_path) == 1
     assert replica.login("192.0.2.1", "user7").service is not None
-    following = ReplicaWriter.begin_copy(tmp_path)
+    following = ReplicaWriter.take_over(tmp_path)
     assert following is not None
-    following.publish()
-    assert Replica(tmp_path).login("192.0.2.1", "user7").service is not None
+    with following:
+        following.put_services([service(99)])
+    assert replica.login("192.0.2.1", "user99").service is not None
     assert replica.operator(2).refusals == ()
     following.close()
-    writer.close()

@@ -31,7 +31,7 @@ def begin(tmp_path) -> Iterator[Callable[..., ReplicaWriter]]:
             opened.callback(close, writer)
             writer.put_plan(1, "Home 50", plan)
             writer.put_operator(1, "{}")
-            writer.put_router(router_row(CONTROL, 1), removed=False)
+            writer.put_router(*router_row(CONTROL, 1))
             return writer
 
         yield build

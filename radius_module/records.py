@@ -1,0 +1,161 @@
+"""What the replica's table holds, as bytes: services by operator and name, routers by address, plans, operators.
+
+Shared with `edge`, which alone writes it. `POINTER` names the current generation.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from policy.facts import Bindings, Method, ServiceFacts
+from policy.standing import Standing
+
+POINTER = "current"
+
+# A service's flags: method, standing, and what else is there.
+METHODS = (Method.PPPOE, Method.HOTSPOT, Method.DHCP, Method.STATIC)
+STANDINGS = tuple(Standing)
+STANDING_SHIFT = 2
+METHOD_MASK, STANDING_MASK = 3, 7
+HAS_PASSWORD, HAS_PREPAID, HAS_SPECIAL = 32, 64, 128
+# Flags and plan version: with the login's own method this is all that most answers depend on.
+KIND = struct.Struct("=BI")
+PREPAID = struct.Struct("=d")
+LENGTH = struct.Struct("=H")
+
+
+# Made once: `json.loads` looks for the encoding of bytes, which costs more than reading the text.
+_decode = json.JSONDecoder().decode
+
+
+class ServiceRow(NamedTuple):
+    """A service as edge writes it. `password` None: the service logs in by its MAC."""
+
+    operator_id: int
+    username: str
+    password: str | None
+    facts: ServiceFacts
+    bindings: Bindings = Bindings()
+
+
+class RouterRow(NamedTuple):
+    """A router as FreeRADIUS's client."""
+
+    router_id: int
+    operator_id: int
+    name: str
+    secret: str
+    require_message_authenticator: bool
+
+    def __repr__(self) -> str:
+        """Never shows the secret."""
+        return f"RouterRow(router_id={self.router_id}, name={self.name!r})"
+
+
+def services_of(operator_id: int) -> bytes:
+    """What the keys of an operator's services begin with; the user name follows."""
+    return b"s%d:" % operator_id
+
+
+def service_key(operator_id: int, username: str) -> bytes:
+    """The key of a service."""
+    return services_of(operator_id) + username.encode()
+
+
+def router_key(address: str) -> bytes:
+    """The key of a router."""
+    return b"r" + address.encode()
+
+
+def plan_key(plan_version_id: int) -> bytes:
+    """The key of a plan version."""
+    return b"p%d" % plan_version_id
+
+
+def operator_key(operator_id: int) -> bytes:
+    """The key of an operator."""
+    return b"o%d" % operator_id
+
+
+def service_value(row: ServiceRow) -> bytes:
+    """A service's record; its id stands beside it. Raises struct.error for a plan version beyond 32 bits."""
+    facts = row.facts
+    flags = METHODS.index(facts.method) | STANDINGS.index(facts.standing) << STANDING_SHIFT
+    parts = []
+    if facts.prepaid_until is not None:
+        flags |= HAS_PREPAID
+        parts.append(PREPAID.pack(facts.prepaid_until.timestamp()))
+    special = _special(facts, row.bindings)
+    if special:
+        flags |= HAS_SPECIAL
+        parts += [LENGTH.pack(len(special)), special]
+    if row.password is not None:
+        flags |= HAS_PASSWORD
+        parts.append(row.password.encode())
+    return KIND.pack(flags, facts.plan_version_id) + b"".join(parts)
+
+
+def read_service(service_id: int, value: bytes) -> tuple[ServiceFacts, str | None, Bindings]:
+    """Facts, password and bindings of a service's record. Raises ValueError or struct.error where it is damaged."""
+    flags, plan_version_id = KIND.unpack_from(value)
+    at = KIND.size
+    prepaid, special, password = None, [], None
+    if flags & HAS_PREPAID:
+        prepaid = datetime.fromtimestamp(PREPAID.unpack_from(value, at)[0], UTC)
+        at += PREPAID.size
+    if flags & HAS_SPECIAL:
+        (size,) = LENGTH.unpack_from(value, at)
+        at += LENGTH.size
+        special = _decode(value[at : at + size].decode())
+        at += size
+    if flags & HAS_PASSWORD:
+        password = value[at:].decode()
+    method, standing = METHODS[flags & METHOD_MASK], STANDINGS[flags >> STANDING_SHIFT & STANDING_MASK]
+    known = (service_id, method, standing, plan_version_id, prepaid)
+    if not flags & HAS_SPECIAL:
+        return ServiceFacts(*known), password, Bindings()
+    address, ipv6, delegated_ipv6, routes, bindings = special
+    return ServiceFacts(*known, address, ipv6, delegated_ipv6, tuple(routes)), password, Bindings(*bindings)
+
+
+def _special(facts: ServiceFacts, bindings: Bindings) -> bytes:
+    """What few services have, as one value; b"" for the others."""
+    own = (facts.address, facts.ipv6_prefix, facts.delegated_ipv6_prefix, facts.routes)
+    # A device that was learnt counts only while its binding is on.
+    bound = bindings.bind_mac or bindings.bind_router or bindings.bind_port
+    if own == ("", "", "", ()) and not bound:
+        return b""
+    return json.dumps([*own, bindings], separators=(",", ":")).encode()
+
+
+def router_value(row: RouterRow) -> bytes:
+    """A router's record."""
+    return json.dumps(row).encode()
+
+
+def read_router(value: bytes) -> RouterRow:
+    """A router from its record. Raises ValueError."""
+    return RouterRow(*json.loads(value))
+
+
+def named_value(name: str, facts: str) -> bytes:
+    """A plan version's record: its name and the text of its facts."""
+    return json.dumps([name, facts]).encode()
+
+
+def generation_file(folder: Path, generation: int) -> Path:
+    """The file of a generation."""
+    return folder / f"replica-{generation}.table"
+
+
+def read_pointer(folder: Path) -> int | None:
+    """The current generation, or None where there is no usable pointer."""
+    try:
+        text = (folder / POINTER).read_text(encoding="ascii")
+        return int(text)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,134 @@
+"""A keyed table in one mapped file: one writer, any number of readers in other processes.
+
+A reader takes no lock and makes no system call: a login may not wait for the writer, and every call into the kernel
+lets go of Python's lock, over which the server's threads would then fight (bench/README.md).
+
+    header (16384 bytes) | slots by key | slots by id | records, in the order in which they were written
+
+A slot is 64 bits: 40 of the record's offset, 24 of the key's hash. Both kinds are hash tables with linear probing; a
+removed entry leaves TOMBSTONE. A record is never changed once a slot names it; the new one is appended and the slot
+is set, which is one store. So a reader has the old record or the new one, whole. The checksum of a record is for what
+a machine leaves behind that lost its power.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from pathlib import Path
+from zlib import crc32
+
+MAGIC = int.from_bytes(b"ISPAgent", "little")
+FORMAT = 2
+HEADER_BYTES = 16384
+
+# Words of the header.
+WORD_MAGIC, WORD_FORMAT, WORD_RETIRED, WORD_CHANGES, WORD_UNSAVED = 0, 1, 2, 3, 4
+WORD_KEYS_AT, WORD_KEYS, WORD_IDS_AT, WORD_IDS, WORD_END = 5, 6, 7, 8, 9
+WORDS = 10
+BOOT_AT, BOOT_BYTES = 128, 36
+BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
+
+# Two notes of the table itself, written in turn: number, length, checksum, JSON. The higher number counts.
+NOTES_AT, NOTE_BYTES = (4096, 10240), 6144
+NOTE = struct.Struct("=QII")
+
+TOMBSTONE = 1
+OFFSET_SHIFT = 24
+MARK = (1 << OFFSET_SHIFT) - 1
+
+# Checksum of all that follows, length of the key, length of the value, id (0: none). Then key and value.
+RECORD = struct.Struct("=IHHQ")
+unpack_head = RECORD.unpack_from
+CHECKED_FROM = 4
+BODY_AT = RECORD.size - CHECKED_FROM
+
+
+class Damaged(Exception):  # noqa: N818 - reads as what happened
+    """The file is no table that can be used; the text says why."""
+
+
+class Table:
+    """A table opened for reading; safe for many threads."""
+
+    def __init__(self, file: Path) -> None:
+        """Map it. Raises Damaged."""
+        try:
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Damaged(f"{file.name} cannot be opened: {error.strerror}") from error
+        try:
+            self._data = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise Damaged(f"{file.name} cannot be mapped: {error}") from error
+        finally:
+            os.close(descriptor)
+        self._name = file.name
+        if len(self._data) < HEADER_BYTES:
+            raise Damaged(f"{file.name} is no table")
+        # The header as it is now. WORD_RETIRED: another table has taken its place. WORD_CHANGES: differs when
+        # something changed that readers may keep, which is the routers.
+        self.words = memoryview(self._data)[: WORDS * 8].cast("Q")
+        self._check_header()
+        at, self._slot_count = self.words[WORD_KEYS_AT], self.words[WORD_KEYS]
+        self._slots = memoryview(self._data)[at : at + self._slot_count * 8].cast("Q")
+
+    def _check_header(self) -> None:
+        words = self.words
+        if words[WORD_MAGIC] != MAGIC:
+            raise Damaged(f"{self._name} is no table")
+        if words[WORD_FORMAT] != FORMAT:
+            raise Damaged(f"{self._name} has another format; restart edge of the same version")
+        if not 0 < words[WORD_KEYS_AT] + words[WORD_KEYS] * 8 <= len(self._data) or not words[WORD_KEYS]:
+            raise Damaged(f"{self._name} is cut off")
+        if words[WORD_UNSAVED] and bytes(self._data[BOOT_AT : BOOT_AT + BOOT_BYTES]) != boot_id():
+            raise Damaged(f"the machine stopped while {self._name} was being changed; start edge, which builds it anew")
+
+    def get(self, key: bytes) -> tuple[int, bytes] | None:
+        """Id and value under this key, or None. Raises Damaged."""
+        hashed = crc32(key)
+        mark, slots, count, data = hashed & MARK, self._slots, self._slot_count, self._data
+        first = position = hashed % count
+        while slot := slots[position]:
+            if slot & MARK == mark and slot != TOMBSTONE:
+                offset = slot >> OFFSET_SHIFT
+                try:
+                    checksum, key_bytes, value_bytes, record_id = unpack_head(data, offset)
+                except struct.error as error:
+                    raise Damaged(f"{self._name} points beyond its end") from error
+                value_at = BODY_AT + key_bytes
+                body = data[offset + CHECKED_FROM : offset + CHECKED_FROM + value_at + value_bytes]
+                if crc32(body) != checksum:
+                    raise Damaged(f"{self._name} has a damaged record; restart edge")
+                if body[BODY_AT:value_at] == key:
+                    return record_id, body[value_at:]
+            position += 1
+            if position == count:
+                position = 0
+            if position == first:
+                raise Damaged(f"{self._name} has no end")
+        return None
+
+    def note(self) -> tuple[int, bytes]:
+        """The newest note: its number and its text; (0, b"") before the first. Raises Damaged."""
+        return read_note(self._data)
+
+
+def read_note(data: mmap.mmap) -> tuple[int, bytes]:
+    """The newest whole note of a mapped table."""
+    best = (0, b"")
+    for at in NOTES_AT:
+        number, size, checksum = NOTE.unpack_from(data, at)
+        text = data[at + NOTE.size : at + NOTE.size + size] if size <= NOTE_BYTES - NOTE.size else b""
+        if number > best[0] and crc32(text) == checksum:
+            best = (number, text)
+    return best
+
+
+def boot_id() -> bytes:
+    """Which start of the machine this is; zeros where the kernel does not say."""
+    try:
+        return BOOT_FILE.read_bytes().strip()[:BOOT_BYTES].ljust(BOOT_BYTES, b"\0")
+    except OSError:
+        return bytes(BOOT_BYTES)
