@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -162,7 +163,7 @@ class Follower:
             else:
                 writer.put_router(address, RouterRow(router_id, operator_id, name, secret, required))
         ready = (self._service_row(row) for row in following.services(connection, seen))
-        return writer.put_services(row for row in ready if row is not None)
+        return sum(_put_service(writer, row) for row in ready if row is not None)
 
     def _service_row(self, row: tuple[Any, ...]) -> ServiceRow | None:
         service_id, operator_id, username, sealed, document, bind_mac, mac, bind_router, router_id, bind_port, port = (
@@ -205,6 +206,14 @@ class Follower:
         following.report(connection, said)
 
 
+def _put_service(writer: ReplicaWriter, row: ServiceRow) -> int:
+    try:
+        return writer.put_service(row)
+    except (ValueError, struct.error) as error:
+        log.error("a service does not fit into the replica", service=row.facts.service_id, error=str(error))
+        return 0
+
+
 def _continues(writer: ReplicaWriter, position: Position) -> bool:
     """Whether the replica is of this database, this timeline, and not ahead of it (a restored backup)."""
     known = writer.remembered()
@@ -218,6 +227,7 @@ def _continues(writer: ReplicaWriter, position: Position) -> bool:
 
 
 def _set_position(writer: ReplicaWriter, position: Position) -> None:
+    writer.set_newest_time(position.now.timestamp())
     # A snapshot that lists very many running transactions may not fit: the position before it then stays, and what
     # follows it is written once more.
     writer.remember(
@@ -225,6 +235,5 @@ def _set_position(writer: ReplicaWriter, position: Position) -> None:
             "system_id": position.system_id,
             "timeline": str(position.timeline),
             "snapshot": position.snapshot,
-            "newest_time": repr(position.now.timestamp()),
         }
     )

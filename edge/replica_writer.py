@@ -100,15 +100,16 @@ class ReplicaWriter:
             self._table.save()
             self._saved_at_s = time.monotonic()
 
-    def put_services(self, rows: Iterable[ServiceRow]) -> int:
-        """Insert or replace services. Returns how many more there are. Raises TableFull or OSError.
+    def put_service(self, row: ServiceRow) -> int:
+        """Insert or replace a service. Returns how many more there are: counting a million would cost more than this.
 
-        Counting a million after each change would cost more than the change.
+        Raises TableFull or OSError where there is no room, ValueError or struct.error for what no record can hold.
         """
-        return sum(
-            self._table.put(service_key(row.operator_id, row.username), service_value(row), row.facts.service_id)
-            for row in rows
-        )
+        return self._table.put(service_key(row.operator_id, row.username), service_value(row), row.facts.service_id)
+
+    def put_services(self, rows: Iterable[ServiceRow]) -> int:
+        """Insert or replace services. Returns how many more there are; raises as `put_service`."""
+        return sum(map(self.put_service, rows))
 
     def put_router(self, address: str, router: RouterRow) -> None:
         """Insert or replace a router."""
@@ -127,6 +128,10 @@ class ReplicaWriter:
     def put_operator(self, operator_id: int, refusals: str) -> None:
         """Insert or replace an operator's choices."""
         self._table.put(operator_key(operator_id), refusals.encode())
+
+    def set_newest_time(self, moment: float) -> None:
+        """The newest moment that edge has seen on the database's clock, in seconds of the epoch."""
+        self._table.set_time(moment)
 
     def remember(self, facts: dict[str, str]) -> bool:
         """Replace what the replica says of itself. False: it is too long, and what it said before stays."""

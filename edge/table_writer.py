@@ -27,6 +27,8 @@ from radius_module.table import (
     NOTES_AT,
     OFFSET_SHIFT,
     RECORD,
+    TIME,
+    TIME_AT,
     TOMBSTONE,
     WORD_CHANGES,
     WORD_END,
@@ -54,6 +56,7 @@ RECORDS_BYTES_PER_SLOT = 512
 RESERVE_BYTES = 4 * 1024 * 1024
 ID = struct.Struct("=cQ")
 CHECKSUM = struct.Struct("=I")
+LOW = 0xFFFFFFFF
 
 
 class TableFull(Exception):  # noqa: N818 - reads as what happened
@@ -195,6 +198,10 @@ class TableWriter:
         """Tell readers that keep anything that it may be different now."""
         self._words[WORD_CHANGES] += 1
 
+    def set_time(self, moment: float) -> None:
+        """Set the table's moment, in one store."""
+        TIME.pack_into(self._data, TIME_AT, moment)
+
     def note(self) -> bytes:
         """The newest note."""
         return read_note(self._data)[1]
@@ -244,7 +251,7 @@ class TableWriter:
         self._data.flush(0, mmap.PAGESIZE)
 
     def _append(self, key: bytes, value: bytes, record_id: int) -> int:
-        body = RECORD.pack(0, len(key), len(value), record_id)[CHECKED_FROM:] + key + value
+        body = RECORD.pack(0, len(key), len(value), record_id & LOW, record_id >> 32)[CHECKED_FROM:] + key + value
         offset = self._words[WORD_END]
         end = offset + CHECKED_FROM + len(body)
         if end > len(self._data):
@@ -259,16 +266,20 @@ class TableWriter:
         return offset
 
     def _key_at(self, offset: int) -> bytes:
-        _, key_bytes, _, _ = RECORD.unpack_from(self._data, offset)
+        key_bytes = RECORD.unpack_from(self._data, offset)[1]
         return self._data[offset + RECORD.size : offset + RECORD.size + key_bytes]
 
     def _has_id(self, offset: int, kind: bytes, record_id: int) -> bool:
-        return RECORD.unpack_from(self._data, offset)[3] == record_id and self._data[offset + RECORD.size] == kind[0]
+        return self._id_at(offset) == record_id and self._data[offset + RECORD.size] == kind[0]
+
+    def _id_at(self, offset: int) -> int:
+        *_, low, high = RECORD.unpack_from(self._data, offset)
+        return int(high << 32 | low)
 
     def _forget_key(self, key: bytes, record_id: int) -> int:
         # Another record may have taken the name meanwhile; that one stays.
         at, _ = self._keys.find(crc32(key), lambda offset: self._key_at(offset) == key)
-        if at >= 0 and RECORD.unpack_from(self._data, self._keys.offset(at))[3] == record_id:
+        if at >= 0 and self._id_at(self._keys.offset(at)) == record_id:
             self._keys.remove(at)
             return 1
         return 0

@@ -28,10 +28,6 @@ PREPAID = struct.Struct("=d")
 LENGTH = struct.Struct("=H")
 
 
-# Made once: `json.loads` looks for the encoding of bytes, which costs more than reading the text.
-_decode = json.JSONDecoder().decode
-
-
 class ServiceRow(NamedTuple):
     """A service as edge writes it. `password` None: the service logs in by its MAC."""
 
@@ -82,7 +78,7 @@ def operator_key(operator_id: int) -> bytes:
 
 
 def service_value(row: ServiceRow) -> bytes:
-    """A service's record; its id stands beside it. Raises struct.error for a plan version beyond 32 bits."""
+    """A service's record; its id stands beside it. Raises ValueError or struct.error for what does not fit in."""
     facts = row.facts
     flags = METHODS.index(facts.method) | STANDINGS.index(facts.standing) << STANDING_SHIFT
     parts = []
@@ -103,14 +99,14 @@ def read_service(service_id: int, value: bytes) -> tuple[ServiceFacts, str | Non
     """Facts, password and bindings of a service's record. Raises ValueError or struct.error where it is damaged."""
     flags, plan_version_id = KIND.unpack_from(value)
     at = KIND.size
-    prepaid, special, password = None, [], None
+    prepaid, special, password = None, "", None
     if flags & HAS_PREPAID:
         prepaid = datetime.fromtimestamp(PREPAID.unpack_from(value, at)[0], UTC)
         at += PREPAID.size
     if flags & HAS_SPECIAL:
         (size,) = LENGTH.unpack_from(value, at)
         at += LENGTH.size
-        special = _decode(value[at : at + size].decode())
+        special = value[at : at + size].decode()
         at += size
     if flags & HAS_PASSWORD:
         password = value[at:].decode()
@@ -118,18 +114,21 @@ def read_service(service_id: int, value: bytes) -> tuple[ServiceFacts, str | Non
     known = (service_id, method, standing, plan_version_id, prepaid)
     if not flags & HAS_SPECIAL:
         return ServiceFacts(*known), password, Bindings()
-    address, ipv6, delegated_ipv6, routes, bindings = special
-    return ServiceFacts(*known, address, ipv6, delegated_ipv6, tuple(routes)), password, Bindings(*bindings)
+    address, ipv6, delegated_ipv6, bound, mac, router_id, port, *routes = special.split("\0")
+    bits = int(bound or 0)
+    bindings = Bindings(bits & 1 != 0, mac, bits & 2 != 0, int(router_id or 0), bits & 4 != 0, port)
+    return ServiceFacts(*known, address, ipv6, delegated_ipv6, tuple(routes)), password, bindings
 
 
 def _special(facts: ServiceFacts, bindings: Bindings) -> bytes:
     """What few services have, as one value; b"" for the others."""
-    own = (facts.address, facts.ipv6_prefix, facts.delegated_ipv6_prefix, facts.routes)
+    bits = bindings.bind_mac | bindings.bind_router << 1 | bindings.bind_port << 2
     # A device that was learnt counts only while its binding is on.
-    bound = bindings.bind_mac or bindings.bind_router or bindings.bind_port
-    if own == ("", "", "", ()) and not bound:
-        return b""
-    return json.dumps([*own, bindings], separators=(",", ":")).encode()
+    bound = (str(bits), bindings.mac, str(bindings.router_id), bindings.port) if bits else ("", "", "", "")
+    fields = (facts.address, facts.ipv6_prefix, facts.delegated_ipv6_prefix, *bound, *facts.routes)
+    if any("\0" in field for field in fields):
+        raise ValueError("a text with a zero byte")
+    return "\0".join(fields).encode() if any(fields) else b""
 
 
 def router_value(row: RouterRow) -> bytes:

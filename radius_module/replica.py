@@ -164,8 +164,7 @@ class Replica:
 
     def newest_time(self) -> float:
         """The newest moment that edge has seen on the database's clock, in seconds of the epoch; 0 if none."""
-        _, text = self.generation().table.note()
-        return float(json.loads(text).get("newest_time", 0.0)) if text else 0.0
+        return self.generation().table.time()
 
     def generation(self) -> Generation:
         """The current generation. Raises NoReplica.

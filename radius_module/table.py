@@ -27,10 +27,12 @@ HEADER_BYTES = 16384
 WORD_MAGIC, WORD_FORMAT, WORD_RETIRED, WORD_CHANGES, WORD_UNSAVED = 0, 1, 2, 3, 4
 WORD_KEYS_AT, WORD_KEYS, WORD_IDS_AT, WORD_IDS, WORD_END = 5, 6, 7, 8, 9
 WORDS = 10
+# A moment in seconds of the epoch, whatever the writer means by it.
+TIME_AT, TIME = 120, struct.Struct("=d")
 BOOT_AT, BOOT_BYTES = 128, 36
 BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
 
-# Two notes of the table itself, written in turn: number, length, checksum, JSON. The higher number counts.
+# Two notes of the writer to itself, written in turn: number, length, checksum, JSON. The higher number counts.
 NOTES_AT, NOTE_BYTES = (4096, 10240), 6144
 NOTE = struct.Struct("=QII")
 
@@ -38,8 +40,8 @@ TOMBSTONE = 1
 OFFSET_SHIFT = 24
 MARK = (1 << OFFSET_SHIFT) - 1
 
-# Checksum of all that follows, length of the key, length of the value, id (0: none). Then key and value.
-RECORD = struct.Struct("=IHHQ")
+# Checksum of all that follows, length of the key, length of the value, id in 48 bits (0: none). Then key and value.
+RECORD = struct.Struct("=IHHIH")
 unpack_head = RECORD.unpack_from
 CHECKED_FROM = 4
 BODY_AT = RECORD.size - CHECKED_FROM
@@ -94,7 +96,7 @@ class Table:
             if slot & MARK == mark and slot != TOMBSTONE:
                 offset = slot >> OFFSET_SHIFT
                 try:
-                    checksum, key_bytes, value_bytes, record_id = unpack_head(data, offset)
+                    checksum, key_bytes, value_bytes, low, high = unpack_head(data, offset)
                 except struct.error as error:
                     raise Damaged(f"{self._name} points beyond its end") from error
                 value_at = BODY_AT + key_bytes
@@ -102,7 +104,7 @@ class Table:
                 if crc32(body) != checksum:
                     raise Damaged(f"{self._name} has a damaged record; restart edge")
                 if body[BODY_AT:value_at] == key:
-                    return record_id, body[value_at:]
+                    return high << 32 | low, body[value_at:]
             position += 1
             if position == count:
                 position = 0
@@ -110,9 +112,9 @@ class Table:
                 raise Damaged(f"{self._name} has no end")
         return None
 
-    def note(self) -> tuple[int, bytes]:
-        """The newest note: its number and its text; (0, b"") before the first. Raises Damaged."""
-        return read_note(self._data)
+    def time(self) -> float:
+        """The moment that the writer set; 0 before the first."""
+        return float(TIME.unpack_from(self._data, TIME_AT)[0])
 
 
 def read_note(data: mmap.mmap) -> tuple[int, bytes]:

@@ -207,7 +207,7 @@ def test_a_value_that_the_server_would_misread_is_not_sent(bench):
 def test_time_is_the_later_of_two_clocks(bench, clock, newest, restricted):
     """A node whose clock went back gives no prepaid time twice."""
     bench.clock = clock
-    bench.writer.remember({"newest_time": str(newest)})
+    bench.writer.set_newest_time(newest)
     bench.add(service_row("anna", 7, prepaid_until=NOW + 10))
     answer = bench.ask("anna")
     assert (values(answer, "Mikrotik-Address-List") == ["overdue"]) is restricted
@@ -216,7 +216,7 @@ def test_time_is_the_later_of_two_clocks(bench, clock, newest, restricted):
 
 def test_the_other_clock_is_only_asked_where_time_matters(bench):
     """A plain service is decided by the local clock alone: that read is spared on most logins."""
-    bench.writer.remember({"newest_time": str(NOW + 50)})
+    bench.writer.set_newest_time(NOW + 50)
     row = bench.logins._replica.login(CONTROL, "anna")
     assert bench.logins.now(bench.logins._facts(row)) == datetime.fromtimestamp(NOW, UTC)
 

@@ -272,7 +272,7 @@ def test_threads_read_while_one_writes(writer, replica):
 def test_the_newest_time_is_what_edge_has_seen(writer, replica):
     """Zero before it has seen any."""
     assert replica.newest_time() == 0.0
-    writer.remember({"newest_time": "1800000000.5"})
+    writer.set_newest_time(1_800_000_000.5)
     assert replica.newest_time() == 1_800_000_000.5
 
 
