@@ -17,8 +17,9 @@ from zlib import crc32
 from radius_module.table import (
     BOOT_AT,
     BOOT_BYTES,
-    CHECKED_FROM,
     FORMAT,
+    HEAD,
+    HEAD_BYTES,
     HEADER_BYTES,
     MAGIC,
     MARK,
@@ -26,7 +27,6 @@ from radius_module.table import (
     NOTE_BYTES,
     NOTES_AT,
     OFFSET_SHIFT,
-    RECORD,
     TIME,
     TIME_AT,
     TOMBSTONE,
@@ -55,7 +55,6 @@ RECORDS_SMALLEST_BYTES = 64 * 1024 * 1024
 RECORDS_BYTES_PER_SLOT = 512
 RESERVE_BYTES = 4 * 1024 * 1024
 ID = struct.Struct("=cQ")
-CHECKSUM = struct.Struct("=I")
 LOW = 0xFFFFFFFF
 
 
@@ -192,7 +191,7 @@ class TableWriter:
 
     def count(self, kind: bytes) -> int:
         """How many keys begin with this byte; looks at all of them."""
-        return sum(1 for offset in self._keys.offsets() if self._data[offset + RECORD.size] == kind[0])
+        return sum(1 for offset in self._keys.offsets() if self._data[offset + HEAD_BYTES] == kind[0])
 
     def finished(self) -> None:
         """Tell readers that keep anything that it may be different now."""
@@ -251,29 +250,28 @@ class TableWriter:
         self._data.flush(0, mmap.PAGESIZE)
 
     def _append(self, key: bytes, value: bytes, record_id: int) -> int:
-        body = RECORD.pack(0, len(key), len(value), record_id & LOW, record_id >> 32)[CHECKED_FROM:] + key + value
+        record = HEAD.pack(len(key), len(value), record_id & LOW, record_id >> 32) + key + value
         offset = self._words[WORD_END]
-        end = offset + CHECKED_FROM + len(body)
+        end = offset + len(record)
         if end > len(self._data):
             raise TableFull("the table has no room for records")
         if end > self._reserved:
             size = min(RESERVE_BYTES, len(self._data) - self._reserved)
             os.posix_fallocate(self._descriptor, self._reserved, size)
             self._reserved += size
-        self._data[offset : offset + CHECKED_FROM] = CHECKSUM.pack(crc32(body))
-        self._data[offset + CHECKED_FROM : end] = body
+        self._data[offset:end] = record
         self._words[WORD_END] = end
         return offset
 
     def _key_at(self, offset: int) -> bytes:
-        key_bytes = RECORD.unpack_from(self._data, offset)[1]
-        return self._data[offset + RECORD.size : offset + RECORD.size + key_bytes]
+        key_bytes = HEAD.unpack_from(self._data, offset)[0]
+        return self._data[offset + HEAD_BYTES : offset + HEAD_BYTES + key_bytes]
 
     def _has_id(self, offset: int, kind: bytes, record_id: int) -> bool:
-        return self._id_at(offset) == record_id and self._data[offset + RECORD.size] == kind[0]
+        return self._id_at(offset) == record_id and self._data[offset + HEAD_BYTES] == kind[0]
 
     def _id_at(self, offset: int) -> int:
-        *_, low, high = RECORD.unpack_from(self._data, offset)
+        *_, low, high = HEAD.unpack_from(self._data, offset)
         return int(high << 32 | low)
 
     def _forget_key(self, key: bytes, record_id: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
 
@@ -139,7 +140,7 @@ class Logins:
         return datetime.fromtimestamp(moment, UTC)
 
     def _facts(self, row: LoginRow) -> Facts:
-        operator = OperatorFacts(row.operator_id)
+        operator = _without_choices(row.operator_id)
         if row.service is None:
             return Facts(operator)
         return Facts(operator, row.service, self._replica.plan(row.service.plan_version_id), row.bindings)
@@ -169,6 +170,10 @@ class Logins:
 
     def _login_id(self) -> str:
         return f"{self._prefix}{next(self._numbers):016x}"
+
+
+# A frozen dataclass costs as much to make as the decision.
+_without_choices = lru_cache(maxsize=256)(OperatorFacts)
 
 
 def _static_reply(access: Access) -> tuple[Pair, ...]:

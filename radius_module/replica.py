@@ -70,7 +70,7 @@ class Generation:
         self.table = table
         self.identity = identity
         self.looked_at_s = time.monotonic()
-        self.plans: dict[int, PlanFacts] = {}
+        self._plans: dict[int, PlanFacts] = {}
         # For who reads it: what follows from the plan versions of this generation alone.
         self.derived: dict[object, Any] = {}
         self._words = table.words
@@ -95,6 +95,25 @@ class Generation:
         """The router at this address, or None. Raises NoReplica."""
         found = self.find(address, "")
         return found.router if found is not None else None
+
+    def plan(self, plan_version_id: int) -> PlanFacts:
+        """A plan version; versions never change, so they are kept. Raises NoReplica."""
+        plan = self._plans.get(plan_version_id)
+        if plan is None:
+            plan = self._read_plan(plan_version_id)
+            if len(self._plans) < PLANS:
+                self._plans[plan_version_id] = plan
+        return plan
+
+    def _read_plan(self, plan_version_id: int) -> PlanFacts:
+        value = self.value(plan_key(plan_version_id))
+        if value is None:
+            raise NoReplica(f"the replica has no plan version {plan_version_id}; it is being rebuilt or damaged")
+        try:
+            name, facts = json.loads(value)
+            return read_plan(json.loads(facts), plan_version_id, name)
+        except ValueError as error:
+            raise NoReplica(f"the replica's plan version {plan_version_id} cannot be read: {error}") from error
 
     def value(self, key: bytes) -> bytes | None:
         """What stands under a key, or None. Raises NoReplica."""
@@ -143,14 +162,8 @@ class Replica:
         return self.generation().router(address)
 
     def plan(self, plan_version_id: int) -> PlanFacts:
-        """A plan version; versions never change, so they are kept with the generation. Raises NoReplica."""
-        plans = self.generation().plans
-        plan = plans.get(plan_version_id)
-        if plan is None:
-            plan = self._read_plan(plan_version_id)
-            if len(plans) < PLANS:
-                plans[plan_version_id] = plan
-        return plan
+        """A plan version. Raises NoReplica."""
+        return self.generation().plan(plan_version_id)
 
     def operator(self, operator_id: int) -> OperatorFacts:
         """An operator's choices for refused logins. Raises NoReplica."""
@@ -205,16 +218,6 @@ class Replica:
         except OSError as error:
             raise NoReplica("there is no replica yet; start edge") from error
         return (status.st_ino, status.st_mtime_ns)
-
-    def _read_plan(self, plan_version_id: int) -> PlanFacts:
-        value = self.generation().value(plan_key(plan_version_id))
-        if value is None:
-            raise NoReplica(f"the replica has no plan version {plan_version_id}; it is being rebuilt or damaged")
-        try:
-            name, facts = json.loads(value)
-            return read_plan(json.loads(facts), plan_version_id, name)
-        except ValueError as error:
-            raise NoReplica(f"the replica's plan version {plan_version_id} cannot be read: {error}") from error
 
 
 def login_row(found: Found) -> LoginRow:

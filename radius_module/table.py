@@ -7,8 +7,8 @@ lets go of Python's lock, over which the server's threads would then fight (benc
 
 A slot is 64 bits: 40 of the record's offset, 24 of the key's hash. Both kinds are hash tables with linear probing; a
 removed entry leaves TOMBSTONE. A record is never changed once a slot names it; the new one is appended and the slot
-is set, which is one store. So a reader has the old record or the new one, whole. The checksum of a record is for what
-a machine leaves behind that lost its power.
+is set, which is one store. So a reader has the old record or the new one, whole. A machine that loses its power leaves
+anything behind; WORD_UNSAVED tells whether it may have.
 """
 
 from __future__ import annotations
@@ -40,11 +40,10 @@ TOMBSTONE = 1
 OFFSET_SHIFT = 24
 MARK = (1 << OFFSET_SHIFT) - 1
 
-# Checksum of all that follows, length of the key, length of the value, id in 48 bits (0: none). Then key and value.
-RECORD = struct.Struct("=IHHIH")
-unpack_head = RECORD.unpack_from
-CHECKED_FROM = 4
-BODY_AT = RECORD.size - CHECKED_FROM
+# Length of the key, length of the value, id in 48 bits (0: none). Then key and value.
+HEAD = struct.Struct("=HHIH")
+HEAD_BYTES = HEAD.size
+unpack_head = HEAD.unpack_from
 
 
 class Damaged(Exception):  # noqa: N818 - reads as what happened
@@ -94,17 +93,15 @@ class Table:
         first = position = hashed % count
         while slot := slots[position]:
             if slot & MARK == mark and slot != TOMBSTONE:
-                offset = slot >> OFFSET_SHIFT
+                at = slot >> OFFSET_SHIFT
                 try:
-                    checksum, key_bytes, value_bytes, low, high = unpack_head(data, offset)
+                    key_bytes, value_bytes, low, high = unpack_head(data, at)
                 except struct.error as error:
                     raise Damaged(f"{self._name} points beyond its end") from error
-                value_at = BODY_AT + key_bytes
-                body = data[offset + CHECKED_FROM : offset + CHECKED_FROM + value_at + value_bytes]
-                if crc32(body) != checksum:
-                    raise Damaged(f"{self._name} has a damaged record; restart edge")
-                if body[BODY_AT:value_at] == key:
-                    return high << 32 | low, body[value_at:]
+                at += HEAD_BYTES
+                if data[at : at + key_bytes] == key:
+                    at += key_bytes
+                    return high << 32 | low, data[at : at + value_bytes]
             position += 1
             if position == count:
                 position = 0

@@ -13,7 +13,7 @@ from policy.reasons import Reason
 from policy.standing import Standing
 from radius_module.records import POINTER, RouterRow, generation_file, read_pointer
 from radius_module.replica import LoginRow, NoReplica, Replica
-from radius_module.table import WORD_FORMAT
+from radius_module.table import HEADER_BYTES, WORD_FORMAT
 
 
 @pytest.fixture
@@ -201,17 +201,17 @@ def test_a_machine_that_stopped_in_the_middle_of_a_change_has_no_replica(writer,
     assert Replica(tmp_path).login(CONTROL, "anna").service.service_id == 7
 
 
-def test_a_record_that_is_damaged_is_no_replica(writer, replica, tmp_path):
-    """It is neither an unknown user nor one with half a password; others are answered."""
-    put(writer, service_row("anna", 7), service_row("berta", 8))
-    content = bytearray(generation_file(tmp_path, 1).read_bytes())
-    at = content.index(b"s1:anna")
+def test_a_slot_that_points_beyond_the_end_is_no_replica(writer, replica, tmp_path):
+    """It is not an unknown user."""
+    put(writer, service_row("anna", 7))
+    content = bytearray(generation_file(tmp_path, 1).read_bytes()[: HEADER_BYTES + 8 * 4096])
+    for at in range(HEADER_BYTES, len(content), 8):
+        slot = int.from_bytes(content[at : at + 8], "little")
+        content[at : at + 8] = (slot | 1 << 63 if slot else 0).to_bytes(8, "little")
     with generation_file(tmp_path, 1).open("r+b") as file:
-        file.seek(at + 12)
-        file.write(b"?")
-    with pytest.raises(NoReplica, match="damaged record"):
+        file.write(content)
+    with pytest.raises(NoReplica, match="beyond its end"):
         replica.login(CONTROL, "anna")
-    assert replica.login(CONTROL, "berta").service.service_id == 8
 
 
 def test_a_missing_plan_version_is_no_replica(writer, replica):
