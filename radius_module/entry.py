@@ -159,7 +159,8 @@ def _result(answer: Answer) -> Any:
     config: tuple[Pair, ...] = ACCEPT if password is None else (("Cleartext-Password", ":=", escaped(password)),)
     if text:
         return (OK, {"reply": (*reply, SIGNED), "config": (*config, NOTED), "request": ((NOTE, ":=", text),)})
-    return (OK, {"reply": (*reply, SIGNED), "config": config})
+    # Reply and config as a tuple: for a dict the server would also look for four other lists.
+    return (OK, (*reply, SIGNED), config)
 
 
 def _silent(problem: Exception) -> Any:
