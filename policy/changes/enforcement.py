@@ -9,7 +9,8 @@ class Enforcement(StrEnum):
     """Where a step stands.
 
     `started` is stored before the device is touched: a step found in it after a crash is unknown, and an idempotent
-    one is sent again. `acknowledged` means that the router said yes; only `verified` is proof.
+    one is sent again. `acknowledged` means that the router said yes; only `verified` is proof. `unverified`: the proof
+    did not come in time, which is an alarm.
     """
 
     WAITING = "waiting"
@@ -17,6 +18,7 @@ class Enforcement(StrEnum):
     RETRYING = "retrying"
     ACKNOWLEDGED = "acknowledged"
     VERIFIED = "verified"
+    UNVERIFIED = "unverified"
     REFUSED = "refused"
     STUCK = "stuck"
     SUPERSEDED = "superseded"
@@ -37,7 +39,8 @@ MOVES: dict[Enforcement, frozenset[Enforcement]] = {
     Enforcement.RETRYING: frozenset(
         {Enforcement.STARTED, Enforcement.VERIFIED, Enforcement.SUPERSEDED, Enforcement.STUCK}
     ),
-    Enforcement.ACKNOWLEDGED: frozenset({Enforcement.VERIFIED, Enforcement.SUPERSEDED}),
+    Enforcement.ACKNOWLEDGED: frozenset({Enforcement.VERIFIED, Enforcement.UNVERIFIED, Enforcement.SUPERSEDED}),
+    Enforcement.UNVERIFIED: frozenset({Enforcement.VERIFIED, Enforcement.SUPERSEDED}),
     Enforcement.REFUSED: frozenset({Enforcement.SUPERSEDED, Enforcement.VERIFIED}),
     Enforcement.STUCK: frozenset({Enforcement.SUPERSEDED, Enforcement.VERIFIED, Enforcement.WAITING}),
     Enforcement.VERIFIED: frozenset(),

@@ -1,19 +1,23 @@
 """One file a subject; importing this package knows all tables."""
 
-from sql.models.audit import AuditEvent
+from sql.models.audit import AuditEvent, AuditHead, AuditSeal
 from sql.models.base import Base
-from sql.models.changes import Change, Evidence, KnownAccess, Step
+from sql.models.changes import Approval, Batch, Change, Evidence, KnownAccess, Override, Step
 from sql.models.money import Allocation, Invoice, Payment
 from sql.models.operators import Operator
 from sql.models.plans import Plan, PlanVersion
-from sql.models.routers import Node, Router
+from sql.models.routers import Node, Router, RouterAbility, RouterHealth
 from sql.models.services import Hold, Review, Service, Subscriber
 from sql.models.sessions import RefusedLogin, Session, SpoolFile, SpoolReject, UsageHour
 
 __all__ = [
     "Allocation",
+    "Approval",
     "AuditEvent",
+    "AuditHead",
+    "AuditSeal",
     "Base",
+    "Batch",
     "Change",
     "Evidence",
     "Hold",
@@ -21,12 +25,15 @@ __all__ = [
     "KnownAccess",
     "Node",
     "Operator",
+    "Override",
     "Payment",
     "Plan",
     "PlanVersion",
     "RefusedLogin",
     "Review",
     "Router",
+    "RouterAbility",
+    "RouterHealth",
     "Service",
     "Session",
     "SpoolFile",

@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -14,6 +24,7 @@ from sql.models.base import (
     NOW,
     Base,
     Big,
+    CreatedAt,
     Document,
     EmptyWord,
     Key,
@@ -50,6 +61,10 @@ class Change(Base):
         Index("changes_one_awaiting", "service_id", unique=True, postgresql_where=text("state = 'awaiting_approval'")),
         Index("changes_service", "operator_id", "service_id", "id"),
         Index("changes_state", "operator_id", "state", "id"),
+        Index("changes_batch", "operator_id", "batch_id", "id", postgresql_where=text("batch_id IS NOT NULL")),
+        Index("changes_decided", "operator_id", "kind", "decided_at", postgresql_where=text("rule IS NOT NULL")),
+        ForeignKeyConstraint(["operator_id", "batch_id"], ["batches.operator_id", "batches.id"]),
+        ForeignKeyConstraint(["operator_id", "undoes_change_id"], ["changes.operator_id", "changes.id"]),
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]
@@ -69,6 +84,61 @@ class Change(Base):
     rule: Mapped[OptionalWord]
     note: Mapped[EmptyWord]
     revision: Mapped[str | None] = mapped_column(TransactionId)
+    batch_id: Mapped[OptionalBig]
+    requested_by: Mapped[str] = mapped_column(Text, server_default="billing")
+    undoes_change_id: Mapped[OptionalBig]
+    needs_approvals: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    held_back: Mapped[EmptyWord]
+
+
+class Batch(Base):
+    """Changes of one kind and day that wait for people, looked at and approved together."""
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        UniqueConstraint("operator_id", "id"),
+        ForeignKeyConstraint(["operator_id", "undoes_batch_id"], ["batches.operator_id", "batches.id"]),
+        Index("batches_name", "operator_id", "name", unique=True),
+    )
+    id: Mapped[Key]
+    operator_id: Mapped[OperatorId]
+    name: Mapped[Word]
+    requested_by: Mapped[Word]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=CLOCK)
+    undoes_batch_id: Mapped[OptionalBig]
+
+
+class Approval(Base):
+    """A person's yes to one preview of a change."""
+
+    __tablename__ = "approvals"
+    __table_args__ = (ForeignKeyConstraint(["operator_id", "change_id"], ["changes.operator_id", "changes.id"]),)
+    operator_id: Mapped[OperatorId]
+    change_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    person: Mapped[str] = mapped_column(Text, primary_key=True)
+    preview_hash: Mapped[Word]
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=CLOCK)
+
+
+class Override(Base):
+    """An earlier access that a person gave back for a while, whatever billing says."""
+
+    __tablename__ = "overrides"
+    __table_args__ = (
+        ForeignKeyConstraint(*_SERVICE),
+        ForeignKeyConstraint(["operator_id", "undoes_change_id"], ["changes.operator_id", "changes.id"]),
+        Index("overrides_one_open", "service_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+    )
+    id: Mapped[Key]
+    operator_id: Mapped[OperatorId]
+    service_id: Mapped[Big]
+    facts: Mapped[Document]
+    until: Mapped[Moment]
+    reason: Mapped[Word]
+    granted_by: Mapped[Word]
+    undoes_change_id: Mapped[OptionalBig]
+    created_at: Mapped[CreatedAt]
+    ended_at: Mapped[OptionalMoment]
 
 
 class Step(Base):
@@ -85,6 +155,7 @@ class Step(Base):
         Index("steps_due", "router_id", "due_at", postgresql_where=_OPEN),
         Index("steps_service", "operator_id", "service_id", "id"),
         Index("steps_session", "session_id"),
+        Index("steps_unproved", "verify_by", postgresql_where=text("state = 'acknowledged'")),
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]
@@ -101,6 +172,8 @@ class Step(Base):
     due_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=NOW)
     explanation: Mapped[EmptyWord]
     proof: Mapped[OptionalWord]
+    verify_by: Mapped[OptionalMoment]
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="5")
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=CLOCK)
     started_at: Mapped[OptionalMoment]
     ended_at: Mapped[OptionalMoment]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Identity, Text
+from sqlalchemy import BigInteger, Double, Identity, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sql.models.base import Base, CreatedAt, Revision, Word
+from sql.models.base import Base, CreatedAt, EmptyWord, OptionalMoment, Revision, Word
 
 
 class Operator(Base):
-    """An ISP, with its money, its dunning and its choices for refused logins."""
+    """An ISP, with its money, its dunning, its approval rules and brakes, and its choices for refused logins."""
 
     __tablename__ = "operators"
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -24,5 +24,13 @@ class Operator(Base):
     overdue_days: Mapped[int] = mapped_column(server_default="0")
     automatic_changes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{open,restore,plan,address}")
     refusals: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    brake_percent: Mapped[float] = mapped_column(Double, server_default="5")
+    brake_number: Mapped[int] = mapped_column(server_default="500")
+    brake_free: Mapped[int] = mapped_column(server_default="20")
+    writes_stopped_at: Mapped[OptionalMoment]
+    writes_stopped_by: Mapped[EmptyWord]
+    payment_feed_hours: Mapped[int | None]
+    approval_rules: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
+    change_days: Mapped[int] = mapped_column(server_default="14")
     created_at: Mapped[CreatedAt]
     revision: Mapped[Revision]

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Text, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import INET
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sql.models.base import (
+    CLOCK,
     Base,
     Counter,
     CreatedAt,
@@ -18,6 +31,7 @@ from sql.models.base import (
     Revision,
     Snapshot,
     SortedWord,
+    Word,
 )
 
 Address = IPv4Address | IPv6Address
@@ -37,6 +51,33 @@ class Node(Base):
     clock_skew_s: Mapped[float] = mapped_column(server_default="0")
     spool_waiting: Mapped[Counter]
     reported_at: Mapped[OptionalMoment]
+
+
+class RouterHealth(Base):
+    """What the worker sees of a router: answers missed in a row, and until when it is left alone."""
+
+    __tablename__ = "router_health"
+    __table_args__ = (ForeignKeyConstraint(["operator_id", "router_id"], ["routers.operator_id", "routers.id"]),)
+    router_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    operator_id: Mapped[OperatorId]
+    misses: Mapped[int] = mapped_column(server_default="0")
+    down_since: Mapped[OptionalMoment]
+    left_alone_until: Mapped[OptionalMoment]
+    answered_at: Mapped[OptionalMoment]
+
+
+class RouterAbility(Base):
+    """What a self-test found out about a router, with what it saw."""
+
+    __tablename__ = "router_abilities"
+    __table_args__ = (ForeignKeyConstraint(["operator_id", "router_id"], ["routers.operator_id", "routers.id"]),)
+    operator_id: Mapped[OperatorId]
+    router_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    ability: Mapped[str] = mapped_column(Text, primary_key=True)
+    able: Mapped[bool]
+    learnt_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=CLOCK)
+    learnt_by: Mapped[Word]
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
 
 
 class Router(Base):
