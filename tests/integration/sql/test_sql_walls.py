@@ -79,15 +79,23 @@ def _fill(connection: psycopg.Connection[Any], operator: int, service: int, rout
 # One row of each table of the change engine.
 _ENGINE = (
     "INSERT INTO batches (operator_id, name, requested_by) VALUES (%(operator)s, 'today', 'x')",
-    "INSERT INTO overrides (operator_id, service_id, facts, until, reason, granted_by, ended_at) "
-    "VALUES (%(operator)s, %(service)s, '{}', now(), 'x', 'x', now())",
-    "INSERT INTO approvals (operator_id, change_id, person, preview_hash) "
-    "SELECT %(operator)s, id, 'x', 'x' FROM changes WHERE service_id = %(service)s LIMIT 1",
+    (
+        "INSERT INTO overrides (operator_id, service_id, facts, until, reason, granted_by, ended_at) "
+        "VALUES (%(operator)s, %(service)s, '{}', now(), 'x', 'x', now())"
+    ),
+    (
+        "INSERT INTO approvals (operator_id, change_id, person, preview_hash) "
+        "SELECT %(operator)s, id, 'x', 'x' FROM changes WHERE service_id = %(service)s LIMIT 1"
+    ),
     "INSERT INTO router_health (operator_id, router_id) VALUES (%(operator)s, %(router)s)",
-    "INSERT INTO router_abilities (operator_id, router_id, ability, able, learnt_by) "
-    "VALUES (%(operator)s, %(router)s, 'x', true, 'x')",
-    "INSERT INTO audit_seals (operator_id, number, event_id, hash) "
-    "SELECT %(operator)s, 1, min(id), 'x' FROM audit_events WHERE operator_id = %(operator)s",
+    (
+        "INSERT INTO router_abilities (operator_id, router_id, ability, able, learnt_by) "
+        "VALUES (%(operator)s, %(router)s, 'x', true, 'x')"
+    ),
+    (
+        "INSERT INTO audit_seals (operator_id, number, event_id, hash) "
+        "SELECT %(operator)s, 1, min(id), 'x' FROM audit_events WHERE operator_id = %(operator)s"
+    ),
     "INSERT INTO audit_heads (operator_id) VALUES (%(operator)s)",
 )
 
