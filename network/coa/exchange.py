@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from network.coa.packets import Reply
 
@@ -20,8 +21,7 @@ class Ending(StrEnum):
     """The transport was closed first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One request and what became of it.
 
     `attempts` packets handed to the kernel; `round_trip_ms` from the first of them to the reply; `rejected` counts

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from itertools import starmap
+from typing import Final, NamedTuple
 
 from network.coa.attributes import MESSAGE_AUTHENTICATOR, decode_attribute, encode_attribute
 from network.coa.error_causes import ErrorCause
@@ -49,8 +49,7 @@ ACK_CODES: Final = {43: 44, 40: 41}
 NAK_CODES: Final = {43: 45, 40: 42}
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What is asked: `attributes` are (name, value) text pairs, sent in this order; a name may repeat."""
 
     kind: Kind
@@ -61,7 +60,7 @@ class Request:
 
         Raises InvalidAttributeError for the first that cannot be sent, or if all of them do not fit in one packet.
         """
-        payload = b"".join([encode_attribute(name, value) for name, value in self.attributes])
+        payload = b"".join(starmap(encode_attribute, self.attributes))
         room = MAX_PACKET_BYTES - HEADER_BYTES - len(SIGNATURE_HEADER) - SIGNATURE_BYTES
         if len(payload) > room:
             raise InvalidAttributeError(
@@ -77,8 +76,7 @@ class Request:
         return sign_request(self.kind, identifier, self.encode_attributes(), secret, message_authenticator)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An authentic reply. `error_cause` is the raw number, None if absent; `attributes` leave the signature out."""
 
     acknowledged: bool

@@ -10,9 +10,10 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from itertools import repeat
+from typing import Any, Final
 
 from network.coa.errors import SourceAddressError
 
@@ -24,6 +25,9 @@ SEND_TRIES: Final = 8  # each try clears one pending ICMP error of somebody else
 IP_RECVERR: Final = 11  # linux/in.h; the socket module does not name them
 IPV6_RECVERR: Final = 25
 ERROR_QUEUE: Final = getattr(socket, "MSG_ERRQUEUE", None)
+
+NetworkErrorSeen = tuple[tuple[str, int], int, int]
+"""((address, port), identifier or -1 if not quoted, errno)"""
 
 
 class SourceSocket:
@@ -56,38 +60,48 @@ class SourceSocket:
                 "routers answer only their RADIUS server's address, so set one that this machine has."
             ) from None
 
-    def send(self, packet: bytes, endpoint: tuple[str, int]) -> tuple[int, list[tuple[tuple[str, int], int, int]]]:
+    def send(self, packet: bytes, endpoint: tuple[str, int]) -> tuple[int, Sequence[NetworkErrorSeen]]:
         """Send; returns (0 or the errno that kept it here, errors met on the way as `errors` gives them)."""
-        met: list[tuple[tuple[str, int], int, int]] = []
-        for _ in range(SEND_TRIES):
+        try:
+            self.socket.sendto(packet, endpoint)
+        except OSError as error:
+            return self._send_after(error, packet, endpoint)
+        return 0, ()
+
+    def _send_after(
+        self, error: OSError, packet: bytes, endpoint: tuple[str, int]
+    ) -> tuple[int, Sequence[NetworkErrorSeen]]:
+        met: list[NetworkErrorSeen] = []
+        for _ in range(SEND_TRIES - 1):
+            # A pending ICMP error, even of another router, fails the next call; reading the queue clears it.
+            pending = list(self.errors())
+            met += pending
+            if not pending:
+                return error.errno or errno.EIO, met
             try:
                 self.socket.sendto(packet, endpoint)
-            except OSError as error:
-                # A pending ICMP error, even of another router, fails the next call; reading the queue clears it.
-                pending = list(self.errors())
-                met += pending
-                if not pending:
-                    return error.errno or errno.EIO, met
+            except OSError as following:
+                error = following
             else:
                 return 0, met
         return errno.EAGAIN, met
 
-    def datagrams(self) -> Iterator[tuple[bytes, tuple[str, int]]]:
-        """At most one batch of what has arrived: (bytes, (address, port))."""
+    def datagrams(self) -> list[tuple[bytes, tuple[Any, ...]]]:
+        """At most one batch of what has arrived: (bytes, (address, port, and with IPv6 two numbers more))."""
         self.error_pending = False
         receive = self.socket.recvfrom
-        for _ in range(BATCH):
-            try:
-                data, sender = receive(RECEIVE_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.error_pending = True
-                return
-            yield data, (sender[0], sender[1])
+        found: list[tuple[bytes, tuple[Any, ...]]] = []
+        try:
+            # What was read before the error stays in the list.
+            found.extend(map(receive, repeat(RECEIVE_BYTES, BATCH)))
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.error_pending = True
+        return found
 
-    def errors(self) -> Iterator[tuple[tuple[str, int], int, int]]:
-        """ICMP errors since the last call: ((address, port), identifier or -1 if not quoted, errno)."""
+    def errors(self) -> Iterator[NetworkErrorSeen]:
+        """ICMP errors since the last call."""
         if ERROR_QUEUE is None:
             return
         for _ in range(ERRORS_PER_READ):

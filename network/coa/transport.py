@@ -4,14 +4,16 @@
 
 Only an authentic reply, the last timeout, cancellation or closing ends a flight. An ICMP error never does: it is
 easily forged, and a router that reboots sends some; it only makes the end `unreachable` instead of `no_answer`.
-One timer per flight, no task; everything happens in callbacks of one event loop.
+One timer for all flights, no task; everything happens in callbacks of one event loop. What is to be sent is
+collected and leaves in short bursts: a server that is woken for every packet makes each of them dearer to send.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -26,8 +28,9 @@ from network.coa.errors import (
     TransportClosedError,
 )
 from network.coa.exchange import Counters, Ending, Exchange
-from network.coa.identifiers import PER_SOCKET, Identifiers
-from network.coa.packets import Kind, Reply, Request, decode_reply, sign_request
+from network.coa.flights import Deadlines, Flight, Router
+from network.coa.identifiers import PER_SOCKET
+from network.coa.packets import Reply, Request, decode_reply, sign_request
 from network.coa.sockets import SourceSocket
 from network.coa.target import Target, canonical_address
 from network.coa.turns import Turns
@@ -36,46 +39,8 @@ DEFAULT_MAX_SOCKETS: Final = 64  # 16,384 identifiers per router, and as many fi
 MAX_SOCKETS: Final = 1024
 MAX_WAITING_PER_ROUTER: Final = 65_536  # a whole router's sessions, twice; memory stays bounded
 MAX_REPEATS: Final = 32  # slots passed over because the same bytes left from them last; more is a flood of copies
+BURST: Final = 16  # packets collected before they are sent; more would leave the server idle meanwhile
 FORGET_ABOVE_ROUTERS: Final = 1024  # quiet routers are forgotten only when there are many
-
-
-class _Flight:
-    """One request between `exchange()` and its end."""
-
-    __slots__ = (
-        "chance", "future", "kind", "network_errno", "over", "packet", "payload", "rejected", "router", "sent",
-        "slot", "started_at", "started_s", "target", "timer", "tries",
-    )  # fmt: skip
-
-    def __init__(self, target: Target, kind: Kind, payload: bytes, router: _Router) -> None:
-        self.target = target
-        self.kind = kind
-        self.payload = payload
-        self.router = router
-        self.future: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
-        self.slot = -1
-        self.packet = b""
-        self.tries = 0
-        self.sent = 0
-        self.started_at: datetime | None = None
-        self.started_s = 0.0
-        self.timer: asyncio.TimerHandle | None = None
-        self.rejected: Counter[str] | None = None
-        self.network_errno = 0
-        self.over = False
-
-
-class _Router:
-    """What is remembered of one (address, port)."""
-
-    __slots__ = ("endpoint", "identifiers", "in_flight", "waiting", "wake")
-
-    def __init__(self, endpoint: tuple[str, int], max_sockets: int) -> None:
-        self.endpoint = endpoint
-        self.identifiers = Identifiers(max_sockets)
-        self.in_flight: dict[int, _Flight] = {}
-        self.waiting: OrderedDict[_Flight, None] = OrderedDict()  # an ordered set: cancelling one is cheap
-        self.wake: asyncio.TimerHandle | None = None
 
 
 class Transport:
@@ -105,8 +70,12 @@ class Transport:
         # Jitter guards nothing, and the system's own source costs a call into the kernel for each packet.
         self._chance = chance or random.Random().random  # noqa: S311
         self._sockets: list[SourceSocket] = []
-        self._routers: dict[tuple[str, int], _Router] = {}
+        self._routers: dict[tuple[str, int], Router] = {}
         self._forget_above = FORGET_ABOVE_ROUTERS
+        self._outgoing: list[Flight] = []  # in flight, and not sent yet
+        self._deadlines = Deadlines()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at_s = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
@@ -124,17 +93,22 @@ class Transport:
         loop, self._loop = self._loop, None
         if loop is None:
             return
+        now_s, now = loop.time(), datetime.now(UTC)
         for source in self._sockets:
             loop.remove_reader(source.socket)
             source.close()
         self._sockets.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
         for router in self._routers.values():
             if router.wake is not None:
                 router.wake.cancel()
             for flight in (*router.in_flight.values(), *router.waiting):
-                self._finish(flight, loop.time(), Ending.CLOSED)
+                self._finish(flight, now_s, now, Ending.CLOSED)
             router.waiting.clear()
         self._routers.clear()
+        self._outgoing.clear()
+        self._deadlines = Deadlines()
 
     def snapshot(self) -> dict[str, int]:
         """The counters, and how many sockets and exchanges there are now; for logs and metrics."""
@@ -150,8 +124,8 @@ class Transport:
         anything is sent, and SourceAddressError if a further socket is needed and cannot be had.
         """
         payload = request.encode_attributes()
-        router = self._router_of(target)
-        flight = _Flight(target, request.kind, payload, router)
+        router, loop = self._router_of(target)
+        flight = Flight(target, request.kind, payload, router, loop)
         router.waiting[flight] = None
         self._pump(router)
         try:
@@ -160,8 +134,9 @@ class Transport:
             if not flight.over:
                 self._abandon(flight)
 
-    def _router_of(self, target: Target) -> _Router:
-        if self._loop is None:
+    def _router_of(self, target: Target) -> tuple[Router, asyncio.AbstractEventLoop]:
+        loop = self._loop
+        if loop is None:
             raise TransportClosedError("The CoA transport is not open; call it inside `async with Transport(...)`.")
         router = self._routers.get(target.endpoint)
         if router is None:
@@ -169,11 +144,11 @@ class Transport:
                 raise InvalidTargetError(
                     f"{target.address} cannot be reached from {self.source_address}: one is IPv4, the other IPv6."
                 )
-            self._forget_quiet_routers(self._loop.time())
-            router = self._routers[target.endpoint] = _Router(target.endpoint, self._max_sockets)
+            self._forget_quiet_routers(loop.time())
+            router = self._routers[target.endpoint] = Router(target.endpoint, self._max_sockets)
         if len(router.waiting) >= MAX_WAITING_PER_ROUTER:
             raise TooManyWaitingError(f"{len(router.waiting)} requests wait for {target.address}; wait for them first.")
-        return router
+        return router, loop
 
     def _forget_quiet_routers(self, now_s: float) -> None:
         if len(self._routers) < self._forget_above:
@@ -184,7 +159,7 @@ class Transport:
         # Doubling keeps the cost of looking at all of them small per new router.
         self._forget_above = max(FORGET_ABOVE_ROUTERS, 2 * len(self._routers))
 
-    def _pump(self, router: _Router) -> None:
+    def _pump(self, router: Router) -> None:
         """Send what the window and the identifiers allow, in order of arrival."""
         loop = self._loop
         repeats = 0
@@ -212,22 +187,26 @@ class Transport:
             except SourceAddressError as error:
                 self._fail(flight, error)
                 continue
-            self._transmit(loop, flight)
+            if not self._outgoing:
+                loop.call_soon(self._flush)
+            self._outgoing.append(flight)
+            if len(self._outgoing) >= BURST:
+                self._flush()
 
     @staticmethod
-    def _sign(flight: _Flight, slot: int) -> bytes:
+    def _sign(flight: Flight, slot: int) -> bytes:
         target = flight.target
         return sign_request(
             flight.kind, slot % PER_SOCKET, flight.payload, target.secret.reveal(), target.message_authenticator
         )
 
-    def _wake_when_rested(self, loop: asyncio.AbstractEventLoop, router: _Router) -> None:
+    def _wake_when_rested(self, loop: asyncio.AbstractEventLoop, router: Router) -> None:
         at_s = router.identifiers.next_at_s()
         # None means that all are in flight: the end of any of them comes back here.
         if at_s is not None and router.wake is None:
             router.wake = loop.call_at(at_s, self._rested, router)
 
-    def _rested(self, router: _Router) -> None:
+    def _rested(self, router: Router) -> None:
         router.wake = None
         self._pump(router)
 
@@ -236,17 +215,26 @@ class Transport:
         loop.add_reader(source.socket, self._readable, source, len(self._sockets))
         self._sockets.append(source)
 
-    def _transmit(self, loop: asyncio.AbstractEventLoop, flight: _Flight) -> None:
-        """Send the flight's packet (again) and set its timer; a packet that cannot leave counts as a lost one."""
+    def _flush(self) -> None:
+        """Send what was collected."""
+        outgoing, self._outgoing = self._outgoing, []
+        for flight in outgoing:
+            if not flight.over:
+                self._transmit(flight)
+
+    def _transmit(self, flight: Flight) -> None:
+        """Send the flight's packet (again) and set its deadline; a packet that cannot leave counts as a lost one."""
+        loop = self._loop
+        if loop is None:
+            return
         index = flight.slot // PER_SOCKET
         now_s = loop.time()
-        if flight.started_at is None:
-            flight.started_at = datetime.now(UTC)
+        flight.tries += 1
+        if flight.tries == 1:
             flight.started_s = now_s
         number, met = self._sockets[index].send(flight.packet, flight.router.endpoint)
         for error in met:
             self._network_error(index, *error)
-        flight.tries += 1
         if number:
             flight.network_errno = number
             self.counters.send_errors += 1
@@ -254,33 +242,54 @@ class Transport:
             flight.sent += 1
             self.counters.sent += 1
             self.counters.retransmitted += flight.sent > 1
-        wait_s = flight.target.retransmission.wait_s(flight.tries, self._chance())
-        flight.timer = loop.call_at(now_s + wait_s, self._timed_out, flight)
+        at_s = now_s + flight.target.retransmission.wait_s(flight.tries, self._chance())
+        self._deadlines.set(at_s, flight)
+        if at_s < self._alarm_at_s:
+            self._set_alarm(loop, at_s)
 
-    def _timed_out(self, flight: _Flight) -> None:
+    def _set_alarm(self, loop: asyncio.AbstractEventLoop, at_s: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = loop.call_at(at_s, self._alarmed)
+        self._alarm_at_s = at_s
+
+    def _alarmed(self) -> None:
         loop = self._loop
-        if flight.over or loop is None:
+        if loop is None:
             return
+        self._alarm, self._alarm_at_s = None, math.inf
+        now_s = loop.time()
+        try:
+            while (flight := self._deadlines.take(now_s)) is not None:
+                self._timed_out(loop, flight)
+        finally:
+            at_s = self._deadlines.next_at_s()
+            if at_s is not None and at_s < self._alarm_at_s:
+                self._set_alarm(loop, at_s)
+
+    def _timed_out(self, loop: asyncio.AbstractEventLoop, flight: Flight) -> None:
         # After a pause of this process the reply may lie in the socket: look there before blaming the router.
         index = flight.slot // PER_SOCKET
         self._readable(self._sockets[index], index)
         if flight.over:
             return
         if flight.tries < flight.target.retransmission.max_attempts:
-            self._transmit(loop, flight)
+            self._transmit(flight)
             return
         self.counters.unanswered += 1
-        self._finish(flight, loop.time(), Ending.UNREACHABLE if flight.network_errno else Ending.NO_ANSWER)
+        ending = Ending.UNREACHABLE if flight.network_errno else Ending.NO_ANSWER
+        self._finish(flight, loop.time(), datetime.now(UTC), ending)
         self._pump(flight.router)
 
     def _readable(self, source: SourceSocket, index: int) -> None:
         loop = self._loop
         if loop is None:
             return
-        woken_for_nothing = True
-        for data, endpoint in source.datagrams():
-            woken_for_nothing = False
-            router = self._routers.get(endpoint)
+        found = source.datagrams()
+        # One look at the clocks for all of them: they were here already, and what is said below takes time.
+        now_s, now = loop.time(), datetime.now(UTC)
+        for data, sender in found:
+            router = self._routers.get(sender[:2])
             if router is None:
                 self.counters.foreign += 1
                 continue
@@ -288,15 +297,21 @@ class Transport:
             if flight is None:
                 self.counters.late_or_duplicate += 1
                 continue
-            self._receive(loop, flight, data)
-        if source.error_pending or woken_for_nothing:
+            reply = self._read(flight, data)
+            if reply is not None:
+                self.counters.answered += 1
+                self._finish(flight, now_s, now, Ending.ANSWERED, reply)
+                if router.waiting:
+                    self._pump(router)
+        if source.error_pending or not found:
             for error in source.errors():
                 self._network_error(index, *error)
 
-    def _receive(self, loop: asyncio.AbstractEventLoop, flight: _Flight, data: bytes) -> None:
+    def _read(self, flight: Flight, data: bytes) -> Reply | None:
+        """The authentic reply in `data`; None, and counted, if it is none."""
         target = flight.target
         try:
-            reply = decode_reply(
+            return decode_reply(
                 data,
                 flight.packet,
                 target.secret.reveal(),
@@ -307,10 +322,7 @@ class Transport:
             if flight.rejected is None:
                 flight.rejected = Counter()
             flight.rejected[error.cause] += 1
-            return
-        self.counters.answered += 1
-        self._finish(flight, loop.time(), Ending.ANSWERED, reply)
-        self._pump(flight.router)
+            return None
 
     def _network_error(self, index: int, endpoint: tuple[str, int], identifier: int, number: int) -> None:
         self.counters.network_errors += 1
@@ -319,35 +331,34 @@ class Transport:
         if flight is not None:
             flight.network_errno = number
 
-    def _finish(self, flight: _Flight, now_s: float, ending: Ending, reply: Reply | None = None) -> None:
-        self._land(flight, now_s, doubtful=ending is not Ending.ANSWERED or flight.sent > 1)
-        if flight.started_at is None:
-            flight.started_at = datetime.now(UTC)
-            flight.started_s = now_s
-        took_s = now_s - flight.started_s
-        if not flight.future.done():
-            flight.future.set_result(
-                Exchange(
-                    ending=ending,
-                    reply=reply,
-                    attempts=flight.sent,
-                    round_trip_ms=took_s * 1000 if reply else None,
-                    started_at=flight.started_at,
-                    # By the monotonic clock, so that a corrected wall clock never makes an end before a start.
-                    ended_at=flight.started_at + timedelta(seconds=took_s),
-                    rejected=tuple(sorted(flight.rejected.items())) if flight.rejected else (),
-                    network_errno=flight.network_errno,
-                )
+    def _finish(self, flight: Flight, now_s: float, now: datetime, ending: Ending, reply: Reply | None = None) -> None:
+        """End the flight at this moment, given by the monotonic and by the wall clock."""
+        self._land(flight, now_s, doubtful=reply is None or flight.sent > 1)
+        if flight.future.done():
+            return
+        took_s = now_s - flight.started_s if flight.tries else 0.0
+        flight.future.set_result(
+            Exchange(
+                ending,
+                reply,
+                flight.sent,
+                took_s * 1000 if reply is not None else None,
+                # By the monotonic clock, so that a corrected wall clock never makes an end before a start.
+                now - timedelta(0, took_s),
+                now,
+                tuple(sorted(flight.rejected.items())) if flight.rejected else (),
+                flight.network_errno,
             )
+        )
 
-    def _fail(self, flight: _Flight, error: Exception) -> None:
+    def _fail(self, flight: Flight, error: Exception) -> None:
         if self._loop is not None:
             self._land(flight, self._loop.time(), doubtful=False)
         if not flight.future.done():
             flight.future.set_exception(error)
 
-    def _abandon(self, flight: _Flight) -> None:
-        """The caller is gone: stop the timer, rest the identifier, let the next one fly."""
+    def _abandon(self, flight: Flight) -> None:
+        """The caller is gone: rest the identifier, let the next one fly."""
         if flight.slot < 0:
             flight.over = True
             del flight.router.waiting[flight]
@@ -355,11 +366,8 @@ class Transport:
             self._land(flight, self._loop.time(), doubtful=True)
         self._pump(flight.router)
 
-    def _land(self, flight: _Flight, now_s: float, *, doubtful: bool) -> None:
+    def _land(self, flight: Flight, now_s: float, *, doubtful: bool) -> None:
         flight.over = True
-        if flight.timer is not None:
-            flight.timer.cancel()
-            flight.timer = None
         if flight.slot >= 0:
             del flight.router.in_flight[flight.slot]
             flight.router.identifiers.give_back(flight.slot, now_s, doubtful=doubtful)

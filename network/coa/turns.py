@@ -18,21 +18,25 @@ class Turns:
     __slots__ = ("_busy",)
 
     def __init__(self) -> None:
-        self._busy: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        self._busy: dict[Hashable, deque[asyncio.Future[None]] | None] = {}
 
-    def busy(self, key: Hashable) -> bool:
-        """Whether `take` would wait."""
-        return key in self._busy
+    def take_free(self, key: Hashable) -> bool:
+        """Take the turn of `key` if nobody has it; False if `take` would wait."""
+        if key in self._busy:
+            return False
+        self._busy[key] = None
+        return True
 
     async def take(self, key: Hashable) -> None:
         """Wait for the turn of `key`; every return is to be followed by one `give_back`.
 
         Raises TooManyWaitingError.
         """
-        waiting = self._busy.get(key)
-        if waiting is None:
-            self._busy[key] = deque()
+        if self.take_free(key):
             return
+        waiting = self._busy[key]
+        if waiting is None:
+            waiting = self._busy[key] = deque()
         if len(waiting) >= MAX_WAITING_PER_KEY:
             raise TooManyWaitingError(f"{len(waiting)} requests wait for this session already; wait for them first.")
         mine = asyncio.get_running_loop().create_future()

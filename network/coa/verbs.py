@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from network.coa.abilities import ROUTEROS, Ability
 from network.coa.error_causes import ErrorCause, meaning_of
@@ -27,8 +26,7 @@ NAMES_A_SESSION: Final = frozenset(IDENTIFICATION) - {"NAS-IP-Address", "NAS-Ide
 WRONG_SECRET_SIGNS: Final = frozenset({BadAuthenticatorError.cause, BadMessageAuthenticatorError.cause})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(NamedTuple):
     """The identification of a live session, as the router itself reported it; "" is "not known".
 
     `acct_session_id` exactly as received: RouterOS compares text, so case and leading zeros matter.
@@ -47,16 +45,9 @@ class Session:
 
         Raises InvalidAttributeError if none of them names a session: such a request could hit anybody.
         """
-        known = {
-            "User-Name": self.user_name,
-            "Acct-Session-Id": self.acct_session_id,
-            "Framed-IP-Address": self.framed_ip_address,
-            "NAS-IP-Address": self.nas_ip_address,
-            "NAS-Identifier": self.nas_identifier,
-            "Calling-Station-Id": self.calling_station_id,
-        }
-        pairs = tuple((name, known[name]) for name in names if known[name])
-        if not any(name in NAMES_A_SESSION for name, _ in pairs):
+        known = dict(zip(IDENTIFICATION, self, strict=True))  # the fields are in that order
+        pairs = tuple([(name, known[name]) for name in names if known[name]])
+        if NAMES_A_SESSION.isdisjoint([name for name, _ in pairs]):
             raise InvalidAttributeError(
                 f"Nothing known of the session is among {', '.join(names)}; read the session again, "
                 "or let this router be sent more of the identification."
@@ -99,9 +90,9 @@ async def disconnect(transport: Transport, target: Target, session: Session) -> 
 
 async def _ask(transport: Transport, target: Target, session: Session, request: Request) -> Result:
     key = (target.endpoint, session.key())
-    if transport.turns.busy(key):
+    if not transport.turns.take_free(key):
         request.encode_attributes()  # a value that cannot be sent is an error now, not after waiting for a turn
-    await transport.turns.take(key)
+        await transport.turns.take(key)
     try:
         exchange = await transport.exchange(target, request)
     finally:
