@@ -1,89 +1,55 @@
-"""Wanted becomes authorised: reviews make changes, changes are approved, and only then the network may be told."""
+"""Decisions on changes: people approve or reject exactly what they saw, rules approve; then the network is told."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from policy.access import Access
-from policy.changes.approval import ApprovalTerms, approving_rule
 from policy.changes.intent import MOVES, ChangeKind, Intent
-from policy.changes.kind import kind_of
 from policy.changes.moves import move
 from policy.changes.preview import Draft, preview, preview_hash
-from policy.documents import access_document, read_service, service_document
+from policy.documents import access_document, read_service
 from policy.facts import ServiceFacts
-from policy.reasons import sentence
 from policy.stamp import stamp
 from sql import audit
+from sql.approving import Judge
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_enforce, driver_connection
 from sql.live import live_sessions
-from sql.models import Change, KnownAccess, Operator, Service
-from sql.wanted import Decider, Wanted, authorised_facts, wanted
+from sql.models import Approval, Change, KnownAccess, Operator, Service
+from sql.wanted import Decider, authorised_facts
 
 REVIEWS_AT_ONCE = 500
 
-_TAKE_REVIEWS = text("""
-DELETE FROM reviews WHERE service_id IN (
-    SELECT service_id FROM reviews WHERE operator_id = :operator AND due_at <= :now
-    ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED)
-RETURNING service_id
-""")
-_REVIEW_LATER = text("""
-INSERT INTO reviews (service_id, operator_id, due_at)
-SELECT * FROM unnest(CAST(:services AS bigint[]), CAST(:operators AS bigint[]), CAST(:moments AS timestamptz[]))
-ON CONFLICT (service_id) DO UPDATE SET due_at = least(reviews.due_at, excluded.due_at)
-""")
 
+def approve(session: Session, change: Change, *, by: str, seen_hash: str, now: datetime) -> bool:
+    """A person approves exactly the preview of `seen_hash`. False: another person must approve it too.
 
-def review(session: Session, operator_id: int, now: datetime, most: int = REVIEWS_AT_ONCE) -> int:
-    """Take up to `most` reviews that are due and make the changes they ask for. Returns how many were taken."""
-    taken = session.execute(_TAKE_REVIEWS, {"operator": operator_id, "now": now, "most": most}).scalars().all()
-    if not taken:
-        return 0
-    operator = session.get_one(Operator, operator_id)
-    found = wanted(session, operator, sorted(taken), now)
-    _store_standings(session, operator_id, found)
-    later = [(one.service.id, one.review_at) for one in found if one.review_at is not None]
-    if later:
-        session.execute(
-            _REVIEW_LATER,
-            {
-                "services": [row[0] for row in later],
-                "operators": [operator_id] * len(later),
-                "moments": [row[1] for row in later],
-            },
-        )
-    _make_changes(session, operator, found, now)
-    return len(taken)
-
-
-def approve(session: Session, change: Change, *, by: str, seen_hash: str, now: datetime) -> None:
-    """A person approves exactly the preview of `seen_hash`. Raises Refused where something has moved since."""
+    Raises Refused where something has moved since, or where nobody may do this now.
+    """
     if change.state != Intent.AWAITING_APPROVAL:
         raise Refused(f"Change {change.id} is {_words(change.state)} already and cannot be approved.")
     if seen_hash != change.preview_hash:
         raise Refused(f"Change {change.id} has another preview than the one you approved; look at it again.")
     service = _locked_service(session, change)
     operator = session.get_one(Operator, change.operator_id)
-    current = _fresh_preview(session, operator, service, change, now)
     if service.authorised != change.from_facts:
         raise Refused(
             f"Change {change.id} started from an access that has changed since; it will be planned anew, look again."
         )
-    if preview_hash(current) != change.preview_hash:
-        change.preview, change.preview_hash = current, preview_hash(current)
-        session.flush()
-        raise StalePreview(
-            f"Change {change.id} would now do something else than its preview said ({current['consequence']}); "
-            "the preview is renewed, look at it again and approve that."
-        )
-    _authorise(session, operator, service, change, now, by=by, rule=None)
+    _refuse_stale(session, operator, service, change, now)
+    why = Judge(session, operator, now).hindrance(ChangeKind(change.kind), service.id)
+    if why:
+        raise Refused(f"Change {change.id} cannot be approved now. {why}")
+    if not _enough_people(session, change, by):
+        return False
+    authorise(session, operator, service, change, now, by=by, rule=None)
+    return True
 
 
 class StalePreview(Refused):
@@ -153,113 +119,7 @@ def remember(session: Session, operator_id: int, accesses: list[Access]) -> None
         session.execute(insert(KnownAccess).values([rows[key] for key in sorted(rows)]).on_conflict_do_nothing())
 
 
-def _store_standings(session: Session, operator_id: int, found: list[Wanted]) -> None:
-    moved = [one for one in found if one.service.standing != one.standing.value]
-    for one in moved:
-        one.service.standing = one.standing.value
-        audit.record(
-            session,
-            operator_id,
-            "billing",
-            "service:standing:change",
-            service_id=one.service.id,
-            subscriber_id=one.service.subscriber_id,
-            standing=one.standing.value,
-        )
-    session.flush()
-
-
-def _make_changes(session: Session, operator: Operator, found: list[Wanted], now: datetime) -> None:
-    decider = Decider(session, operator)
-    pairs = [(one, authorised_facts(one.service)) for one in found]
-    decider.load(
-        {one.facts.plan_version_id for one, _ in pairs} | {before.plan_version_id for _, before in pairs if before}
-    )
-    latest = _latest_changes(session, [one.service.id for one in found])
-    terms = ApprovalTerms(frozenset(ChangeKind(kind) for kind in operator.automatic_changes))
-    enforce: list[int] = []
-    for one, before in pairs:
-        last = latest.get(one.service.id)
-        if one.facts == before:
-            _supersede(session, last, "what is wanted is what is authorised again")
-            continue
-        document = service_document(one.facts)
-        if _stands(last, one.service, document):
-            continue
-        _supersede(session, last, "a newer truth asks for something else")
-        change = _draft(session, operator, decider=decider, one=one, before=before, now=now)
-        rule = approving_rule(ChangeKind(change.kind), terms)
-        if rule is not None:
-            _authorise(session, operator, one.service, change, now, by=None, rule=rule, decider=decider)
-            enforce.append(one.service.id)
-    if enforce:
-        defer_enforce(driver_connection(session), operator.id, enforce)
-
-
-def _stands(last: Change | None, service: Service, to_facts: dict[str, Any]) -> bool:
-    """Whether the latest change already says this: it waits for a person, or a person said no to just that."""
-    return (
-        last is not None
-        and last.state in (Intent.AWAITING_APPROVAL, Intent.REJECTED)
-        and last.to_facts == to_facts
-        and last.from_facts == service.authorised
-    )
-
-
-def _draft(
-    session: Session, operator: Operator, *, decider: Decider, one: Wanted, before: ServiceFacts | None, now: datetime
-) -> Change:
-    kind = kind_of(before, one.facts)
-    from_access = decider.access(before, now) if before is not None else None
-    to_access = decider.access(one.facts, now)
-    draft = Draft(kind, one.service.username, before, from_access, one.facts, to_access)
-    document = preview(draft, live_sessions(session, operator.id, one.service.id), now)
-    change = Change(
-        operator_id=operator.id,
-        service_id=one.service.id,
-        kind=kind.value,
-        cause=f"billing says {one.standing.value}. {sentence(to_access.reason)}",
-        from_facts=one.service.authorised,
-        to_facts=service_document(one.facts),
-        from_stamp=stamp(from_access) if from_access is not None else None,
-        to_stamp=stamp(to_access),
-        preview=document,
-        preview_hash=preview_hash(document),
-        state=Intent.AWAITING_APPROVAL.value,
-    )
-    session.add(change)
-    session.flush()
-    audit.record(
-        session,
-        operator.id,
-        "worker",
-        "change:intent:plan",
-        service_id=one.service.id,
-        subscriber_id=one.service.subscriber_id,
-        change=change.id,
-        kind=kind.value,
-    )
-    return change
-
-
-def _fresh_preview(
-    session: Session, operator: Operator, service: Service, change: Change, now: datetime
-) -> dict[str, Any]:
-    decider = Decider(session, operator)
-    before = authorised_facts(service)
-    after = read_service(change.to_facts)
-    draft = Draft(
-        ChangeKind(change.kind),
-        service.username,
-        before,
-        decider.access(before, now) if before is not None else None,
-        after,
-        decider.access(after, now),
-    )
-    return preview(draft, live_sessions(session, operator.id, service.id), now)
-
-
-def _authorise(
+def authorise(
     session: Session,
     operator: Operator,
     service: Service,
@@ -270,6 +130,7 @@ def _authorise(
     rule: str | None,
     decider: Decider | None = None,
 ) -> None:
+    """Write what the network is given from now on, and the change as approved."""
     facts = read_service(change.to_facts)
     decider = decider or Decider(session, operator)
     access = decider.access(facts, now)
@@ -295,20 +156,23 @@ def _authorise(
         defer_enforce(driver_connection(session), operator.id, [service.id])
 
 
-def _latest_changes(session: Session, service_ids: list[int]) -> dict[int, Change]:
-    newest = select(func.max(Change.id)).where(Change.service_id.in_(service_ids)).group_by(Change.service_id)
-    rows = session.scalars(select(Change).where(Change.id.in_(newest)))
-    return {change.service_id: change for change in rows}
+def draft_of(
+    decider: Decider, kind: ChangeKind, username: str, before: ServiceFacts | None, after: ServiceFacts, now: datetime
+) -> Draft:
+    """What a preview of this change is made of."""
+    from_access = decider.access(before, now) if before is not None else None
+    return Draft(kind, username, before, from_access, after, decider.access(after, now))
 
 
-def _supersede(session: Session, change: Change | None, why: str) -> None:
-    if change is None or change.state != Intent.AWAITING_APPROVAL:
+def leave(session: Session, change: Change, to: Intent, why: str) -> None:
+    """A change that waits is not needed any more: superseded or expired, with the reason."""
+    if change.state != Intent.AWAITING_APPROVAL:
         return
     session.execute(
         update(Change)
         .where(Change.id == change.id, Change.state == Intent.AWAITING_APPROVAL)
         .values(
-            state=move(MOVES, Intent.AWAITING_APPROVAL, Intent.SUPERSEDED).value,
+            state=move(MOVES, Intent.AWAITING_APPROVAL, to).value,
             decided_at=func.clock_timestamp(),
             note=why,
         )
@@ -318,11 +182,67 @@ def _supersede(session: Session, change: Change | None, why: str) -> None:
         session,
         change.operator_id,
         "worker",
-        "change:intent:supersede",
+        "change:intent:supersede" if to == Intent.SUPERSEDED else "change:intent:expire",
         service_id=change.service_id,
         change=change.id,
         why=why,
     )
+
+
+def _refuse_stale(session: Session, operator: Operator, service: Service, change: Change, now: datetime) -> None:
+    current = _fresh_preview(session, operator, service, change, now)
+    if preview_hash(current) == change.preview_hash:
+        return
+    change.preview, change.preview_hash = current, preview_hash(current)
+    session.flush()
+    raise StalePreview(
+        f"Change {change.id} would now do something else than its preview said ({current['consequence']}); "
+        "the preview is renewed, look at it again and approve that."
+    )
+
+
+def _fresh_preview(
+    session: Session, operator: Operator, service: Service, change: Change, now: datetime
+) -> dict[str, Any]:
+    draft = draft_of(
+        Decider(session, operator),
+        ChangeKind(change.kind),
+        service.username,
+        authorised_facts(service),
+        read_service(change.to_facts),
+        now,
+    )
+    return preview(draft, live_sessions(session, operator.id, [service.id]).get(service.id, ()), now)
+
+
+def _enough_people(session: Session, change: Change, by: str) -> bool:
+    """Store this person's yes; whether as many different people as are needed said it to this preview."""
+    row = {
+        "operator_id": change.operator_id,
+        "change_id": change.id,
+        "person": by,
+        "preview_hash": change.preview_hash,
+        "at": func.clock_timestamp(),
+    }
+    mine = (Approval.change_id == change.id, Approval.person == by)
+    if session.scalar(select(Approval.preview_hash).where(*mine)) == change.preview_hash:
+        raise Refused(f"You have approved change {change.id} already; another person must approve it too.")
+    session.execute(
+        insert(Approval)
+        .values(row)
+        .on_conflict_do_update(
+            index_elements=["change_id", "person"],
+            set_={"preview_hash": change.preview_hash, "at": func.clock_timestamp()},
+        )
+    )
+    same = (Approval.change_id == change.id, Approval.preview_hash == change.preview_hash)
+    people = session.scalar(select(func.count()).select_from(Approval).where(*same)) or 0
+    if people >= change.needs_approvals:
+        return True
+    audit.record(
+        session, change.operator_id, by, "change:approval:join", service_id=change.service_id, change=change.id
+    )
+    return False
 
 
 def _locked_service(session: Session, change: Change) -> Service:

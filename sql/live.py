@@ -12,8 +12,10 @@ from policy.documents import read_access
 from sql.models import KnownAccess, Router, Session
 
 
-def live_sessions(session: DatabaseSession, operator_id: int, service_id: int) -> tuple[LiveSession, ...]:
-    """The open sessions of a service."""
+def live_sessions(
+    session: DatabaseSession, operator_id: int, service_ids: list[int]
+) -> dict[int, tuple[LiveSession, ...]]:
+    """The open sessions of these services, those that have any."""
     rows = session.execute(
         select(Session, Router, KnownAccess.document)
         .join(Router, Router.id == Session.router_id)
@@ -21,20 +23,15 @@ def live_sessions(session: DatabaseSession, operator_id: int, service_id: int) -
             KnownAccess,
             (KnownAccess.operator_id == Session.operator_id) & (KnownAccess.stamp == Session.applied_stamp),
         )
-        .where(Session.operator_id == operator_id, Session.service_id == service_id, Session.ended_at.is_(None))
+        .where(Session.operator_id == operator_id, Session.service_id.in_(service_ids), Session.ended_at.is_(None))
         .order_by(Session.id)
     )
-    return tuple(
-        LiveSession(
-            one.id,
-            router.name,
-            one.acct_session_id,
-            one.last_seen_at,
-            read_access(document) if document is not None else None,
-            abilities(router),
-        )
-        for one, router, document in rows
-    )
+    found: dict[int, list[LiveSession]] = {}
+    for one, router, document in rows:
+        known = read_access(document) if document is not None else None
+        live = LiveSession(one.id, router.name, one.acct_session_id, one.last_seen_at, known, abilities(router))
+        found.setdefault(one.service_id or 0, []).append(live)
+    return {service_id: tuple(sessions) for service_id, sessions in found.items()}
 
 
 def abilities(router: Router) -> Abilities:

@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from policy.access import Access, decide
-from policy.documents import read_operator, read_plan, read_service
+from policy.documents import read_operator, read_plan, read_service, service_document
 from policy.facts import Bindings, Facts, Login, Method, OperatorFacts, PlanFacts, ServiceFacts
 from policy.standing import DunningTerms, OpenInvoice, Standing, network_standing, standing_at
 from policy.standing import Hold as HoldFacts
-from sql.models import Hold, Operator, Plan, PlanVersion, Service
+from sql.models import Hold, Operator, Override, Plan, PlanVersion, Service
 from sql.money import open_invoices
 
 
@@ -24,6 +24,7 @@ class Wanted(NamedTuple):
     facts: ServiceFacts
     standing: Standing
     review_at: datetime | None
+    override: Override | None = None
 
 
 def wanted(session: Session, operator: Operator, service_ids: list[int], now: datetime) -> list[Wanted]:
@@ -47,6 +48,17 @@ def wanted(session: Session, operator: Operator, service_ids: list[int], now: da
         )
     ):
         holds.setdefault(hold.service_id, []).append(HoldFacts(hold.until))
+    overrides = {
+        one.service_id: one
+        for one in session.scalars(
+            select(Override).where(
+                Override.operator_id == operator.id,
+                Override.service_id.in_(service_ids),
+                Override.ended_at.is_(None),
+                Override.until > now,
+            )
+        )
+    }
     terms = DunningTerms(operator.grace_days, operator.overdue_days)
     result = []
     for service, plan_version_id in rows:
@@ -65,8 +77,22 @@ def wanted(session: Session, operator: Operator, service_ids: list[int], now: da
             delegated_ipv6_prefix=str(service.delegated_ipv6_prefix) if service.delegated_ipv6_prefix else "",
             routes=tuple(service.routes),
         )
-        result.append(Wanted(service, facts, said.standing, said.valid_until))
+        result.append(_overridden(Wanted(service, facts, said.standing, said.valid_until), overrides.get(service.id)))
     return result
+
+
+def _overridden(one: Wanted, override: Override | None) -> Wanted:
+    """With an override, the facts that it names are those of an earlier access; all others stay what they are now."""
+    if override is None or one.facts.standing == Standing.CLOSED:
+        return one
+    document = service_document(one.facts)
+    for name, value in override.facts.items():
+        if value is None:
+            document.pop(name, None)
+        else:
+            document[name] = value
+    review_at = override.until if one.review_at is None else min(override.until, one.review_at)
+    return one._replace(facts=read_service(document), review_at=review_at, override=override)
 
 
 def authorised_facts(service: Service) -> ServiceFacts | None:
@@ -89,6 +115,11 @@ class Decider:
         if missing:
             for version in self._session.scalars(select(PlanVersion).where(PlanVersion.id.in_(missing))):
                 self._plans[version.id] = read_plan(version.facts, version.id, version.name)
+
+    def plan_name(self, plan_version_id: int) -> str:
+        """The name of a plan version's plan."""
+        self.load({plan_version_id})
+        return self._plans[plan_version_id].name
 
     def access(self, facts: ServiceFacts, now: datetime) -> Access:
         """What the service gets at `now`, whoever logs in."""

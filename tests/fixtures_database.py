@@ -17,7 +17,7 @@ from ispagents.database import Databases, embedded, migrate_now, prepare_embedde
 from ispagents.postgres import Server
 from ispagents.state_folder import StateFolder
 from policy.changes.enforcement import Enforcement
-from sql import customers, intent, money, router_store
+from sql import customers, intent, money, reviews, router_store
 from sql.enforcement import Claimed, Outcome
 from sql.models import Change, Invoice, Operator, Payment, Plan, Router, Service, Step, Subscriber
 from sql.models import Session as Online
@@ -187,7 +187,7 @@ class Isp:
     def review(self, now: datetime | None = None) -> int:
         """What the worker does with reviews that are due."""
         with self.worker() as session:
-            return intent.review(session, self.operator_id, now or datetime.now(UTC))
+            return reviews.review(session, self.operator_id, now or datetime.now(UTC))
 
     def changes(self, service: Service) -> list[Change]:
         """The changes of a service, oldest first."""

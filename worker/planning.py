@@ -8,8 +8,9 @@ import structlog
 from sqlalchemy import Engine, text
 
 from sql.enforcement import enforce
-from sql.intent import renew_authorised, review
+from sql.intent import renew_authorised
 from sql.jobs import defer_enforce, driver_connection
+from sql.reviews import review
 from sql.sessions import acting_for
 
 log = structlog.get_logger("worker.planning")

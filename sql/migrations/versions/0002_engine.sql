@@ -138,6 +138,7 @@ BEGIN
     END LOOP;
 END $$;
 GRANT INSERT ON batches, approvals, overrides TO ispagents_web, ispagents_worker;
+GRANT UPDATE (preview_hash, at) ON approvals TO ispagents_web;
 GRANT UPDATE (ended_at) ON overrides TO ispagents_web, ispagents_worker;
 GRANT INSERT, UPDATE ON router_abilities TO ispagents_web;
 GRANT INSERT, UPDATE ON router_health TO ispagents_worker;

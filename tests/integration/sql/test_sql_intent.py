@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from policy.changes import preview
-from sql import customers, intent
+from sql import customers, intent, reviews
 from sql.errors import Refused
 from sql.models import Change, Service, Subscriber
 
@@ -287,7 +287,7 @@ def test_hundreds_are_reviewed_in_portions(isp: Isp) -> None:
     taken = []
     while not taken or taken[-1]:
         with isp.worker() as session:
-            taken.append(intent.review(session, isp.operator_id, datetime.now(UTC), most=10))
+            taken.append(reviews.review(session, isp.operator_id, datetime.now(UTC), most=10))
     assert taken == [10, 10, 5, 0]
     with isp.worker() as session:
         assert session.execute(text("SELECT count(*) FROM changes WHERE state = 'approved'")).scalar_one() == 25

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from policy_strategies import NOW, services
 
-from policy.changes.approval import RULES, ApprovalTerms, approving_rule
 from policy.changes.intent import ChangeKind
 from policy.changes.kind import kind_of
 from policy.facts import Method, ServiceFacts
@@ -44,12 +43,3 @@ def test_no_restriction_hides_behind_another_kind(authorised, wanted):
         assert kind == ChangeKind.CLOSE
     elif wanted.standing == Standing.SUSPENDED != authorised.standing:
         assert kind == ChangeKind.SUSPEND
-
-
-def test_every_kind_has_a_rule_and_suspensions_wait_for_a_person():
-    """A rule approves only what the operator lets it, and by default nothing that takes access away."""
-    assert RULES.keys() == set(ChangeKind)
-    waiting = {kind for kind in ChangeKind if approving_rule(kind, ApprovalTerms()) is None}
-    assert waiting == {ChangeKind.SUSPEND, ChangeKind.CLOSE}
-    everything = ApprovalTerms(frozenset(ChangeKind))
-    assert all(approving_rule(kind, everything) == RULES[kind] for kind in ChangeKind)

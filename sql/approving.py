@@ -1,0 +1,131 @@
+"""What an approval rule must know of this moment, gathered once for all changes of a review."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session as DatabaseSession
+
+from policy.changes.approval import TAKES_AWAY, ApprovalTerms, Asked, Verdict, hindrance, read_rules, verdict
+from policy.changes.brakes import BrakeTerms
+from policy.changes.intent import ChangeKind
+from sql.models import Change, Operator, Payment, Router, RouterHealth, Service, Session
+
+
+def approval_terms(operator: Operator) -> ApprovalTerms:
+    """An operator's rules and brakes."""
+    return ApprovalTerms(
+        frozenset(ChangeKind(kind) for kind in operator.automatic_changes),
+        read_rules(operator.approval_rules),
+        brake_terms(operator),
+    )
+
+
+def brake_terms(operator: Operator) -> BrakeTerms:
+    """An operator's brakes."""
+    return BrakeTerms(operator.brake_percent, operator.brake_number, operator.brake_free)
+
+
+class Judge:
+    """Judges the changes of one transaction, in order: what it let through counts for the next."""
+
+    def __init__(self, session: DatabaseSession, operator: Operator, now: datetime) -> None:
+        """For one operator at one moment."""
+        self._session = session
+        self._operator = operator
+        self._terms = approval_terms(operator)
+        self._now = now
+        self._local = now.astimezone(ZoneInfo(operator.time_zone))
+        self._today = self._local.replace(hour=0, minute=0, second=0, microsecond=0)
+        self._ran: Counter[ChangeKind] = Counter()
+        self._asked: Counter[ChangeKind] = Counter()
+        self._counted: set[ChangeKind] = set()
+        self._active: int | None = None
+        self._silent: bool | None = None
+        self._down: dict[int, str] | None = None
+        self._services: list[int] = []
+
+    def load(self, service_ids: list[int]) -> None:
+        """Say which services will be asked about, so that their routers are read in one query."""
+        self._services = service_ids
+
+    def verdict(self, kind: ChangeKind, plan: str, service_id: int) -> Verdict:
+        """Who approves a change of this kind and plan."""
+        self._count(kind)
+        self._asked[kind] += 1
+        ran = self._ran[kind]
+        asked = Asked(
+            kind=kind,
+            plan=plan,
+            hour=self._local.hour,
+            today=self._asked[kind],
+            ran=ran,
+            # A million services are not counted for what the brake lets through anyway.
+            active=self._active_services() if ran >= self._terms.brakes.free else 0,
+            feed_silent=self._feed_silent(kind),
+            router_down=self._router_down(kind, service_id),
+        )
+        said = verdict(asked, self._terms)
+        self._ran[kind] += said.people == 0
+        return said
+
+    def hindrance(self, kind: ChangeKind, service_id: int) -> str:
+        """Why nobody may approve this now, or ""."""
+        silent, down = self._feed_silent(kind), self._router_down(kind, service_id)
+        return hindrance(Asked(kind, feed_silent=silent, router_down=down))
+
+    def _count(self, kind: ChangeKind) -> None:
+        if kind in self._counted:
+            return
+        self._counted.add(kind)
+        mine = (Change.operator_id == self._operator.id, Change.kind == kind.value)
+        since = (Change.rule.is_not(None), Change.decided_at >= self._today)
+        self._ran[kind] = self._session.scalar(select(func.count()).select_from(Change).where(*mine, *since)) or 0
+        self._asked[kind] = self._ran[kind]
+        if any(rule.more_than for rule in self._terms.rules):
+            waiting = (Change.state == "awaiting_approval", Change.created_at >= self._today)
+            self._asked[kind] += (
+                self._session.scalar(select(func.count()).select_from(Change).where(*mine, *waiting)) or 0
+            )
+
+    def _active_services(self) -> int:
+        if self._active is None:
+            mine = (
+                Service.operator_id == self._operator.id,
+                Service.authorised.is_not(None),
+                Service.closed_at.is_(None),
+            )
+            self._active = self._session.scalar(select(func.count()).select_from(Service).where(*mine)) or 0
+        return self._active
+
+    def _feed_silent(self, kind: ChangeKind) -> bool:
+        if kind not in TAKES_AWAY:
+            return False
+        if self._silent is None:
+            hours = self._operator.payment_feed_hours
+            newest = select(Payment.created_at).where(Payment.operator_id == self._operator.id)
+            last = self._session.scalar(newest.order_by(Payment.id.desc()).limit(1)) if hours else None
+            self._silent = bool(hours) and (last is None or last < self._now - timedelta(hours=hours or 0))
+        return self._silent
+
+    def _router_down(self, kind: ChangeKind, service_id: int) -> str:
+        """The router that is down and has a live session of the service, or ""."""
+        if kind not in TAKES_AWAY:
+            return ""
+        if self._down is None:
+            rows = self._session.execute(
+                select(Session.service_id, Router.name)
+                .join(Router, Router.id == Session.router_id)
+                .join(RouterHealth, RouterHealth.router_id == Session.router_id)
+                .where(
+                    Session.operator_id == self._operator.id,
+                    Session.service_id.in_(self._services or [service_id]),
+                    Session.ended_at.is_(None),
+                    RouterHealth.down_since.is_not(None),
+                )
+            )
+            self._down = {row.service_id: row.name for row in rows}
+        return self._down.get(service_id, "")
