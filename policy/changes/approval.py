@@ -16,6 +16,8 @@ HOURS = 24
 AUTOMATIC = frozenset({ChangeKind.OPEN, ChangeKind.RESTORE, ChangeKind.PLAN, ChangeKind.ADDRESS})
 # What takes something away from a customer: never while nobody can know whether it is right.
 TAKES_AWAY = frozenset({ChangeKind.SUSPEND, ChangeKind.CLOSE})
+# A customer who paid never waits for a brake, and new ones have nothing to lose.
+UNBRAKED = frozenset({ChangeKind.OPEN, ChangeKind.RESTORE})
 
 DEFAULT_RULES: dict[ChangeKind, str] = {
     ChangeKind.OPEN: "new services start by themselves",
@@ -121,8 +123,7 @@ def _matches(rule: ApprovalRule, asked: Asked) -> bool:
 
 
 def _braked(asked: Asked, terms: BrakeTerms) -> str:
-    # A customer who paid never waits for a brake.
-    if asked.kind == ChangeKind.RESTORE:
+    if asked.kind in UNBRAKED:
         return ""
     most = allowed(asked.active, terms)
     if asked.ran < most:

@@ -1,5 +1,6 @@
 """Who may approve a change, and what holds a rule back."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from policy.changes.approval import (
     AUTOMATIC,
     DEFAULT_RULES,
     TAKES_AWAY,
+    UNBRAKED,
     ApprovalTerms,
     Asked,
     hindrance,
@@ -68,7 +70,7 @@ def test_the_first_rule_that_matches_decides():
 def test_beyond_the_brake_people_approve(kind, active, ran, brakes):
     """A rule lets through what the brake allows and then needs a person; who paid never waits."""
     said = verdict(Asked(kind, active=active, ran=ran), ApprovalTerms(frozenset(ChangeKind), brakes=brakes))
-    if kind == ChangeKind.RESTORE or ran < allowed(active, brakes):
+    if kind in UNBRAKED or ran < allowed(active, brakes):
         assert (said.people, said.held_back) == (0, "")
     else:
         assert said.people == 1
@@ -121,10 +123,8 @@ def test_nonsense_is_said_with_the_rule_it_is_in(wrong):
         read_rules([{"name": "good", "people": 1}, wrong])
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda some: st.lists(some)))
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 def test_any_json_is_rules_or_one_sentence(document):
     """Whatever a person types."""
-    try:
-        read_rules([document])
-    except PolicyError as error:
-        assert "approval rule 1" in str(error)
+    with contextlib.suppress(PolicyError):
+        assert read_rules([document]) == ()
