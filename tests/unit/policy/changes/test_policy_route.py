@@ -43,7 +43,13 @@ def neighbours(draw):
     fields = draw(st.sampled_from([Access._fields, CHANGEABLE]))
     changed = draw(st.sets(st.sampled_from(fields), min_size=1, max_size=3))
     values = Access._field_defaults if draw(st.booleans()) else second._asdict()
-    return first, first._replace(**{name: values.get(name, getattr(second, name)) for name in changed})
+    other = first._replace(**{name: values.get(name, getattr(second, name)) for name in changed})
+    return possible(first), possible(other)
+
+
+def possible(access):
+    """As `decide` makes them: a plan with a session time gives every session some of it."""
+    return access._replace(session_timeout_s=access.session_timeout_s or access.plan_session_timeout_s)
 
 
 def grouped(pairs):
