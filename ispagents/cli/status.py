@@ -81,6 +81,11 @@ def _change_problems(changes: dict[str, int]) -> list[str]:
         "stuck_steps": "{} changes could not be carried out on live sessions; `ispagents change show ID` says why",
         "late_steps": "{} changes have been on their way to routers for more than a minute; they are tried again",
         "waiting_reviews": "{} services wait to be looked at by the worker for more than a minute; see its log",
+        "unverified_steps": "{} live sessions still have the earlier access, although their router acknowledged the "
+        "change; `ispagents change list` and `ispagents change show ID` say which and what to try",
+        "silent_routers": "{} routers do not answer CoA and are left alone for a while; `ispagents network status`",
+        "stopped_operators": "{} operators have stopped all network writes, and their changes wait; "
+        "`ispagents network start` lets them go on",
     }
     return [sentences[name].format(count) for name, count in changes.items() if count]
 

@@ -152,10 +152,11 @@ class Step(Base):
         ForeignKeyConstraint(["operator_id", "session_id"], ["sessions.operator_id", "sessions.id"]),
         ForeignKeyConstraint(["operator_id", "router_id"], ["routers.operator_id", "routers.id"]),
         Index("steps_one_open", "session_id", unique=True, postgresql_where=_OPEN),
-        Index("steps_due", "router_id", "due_at", postgresql_where=_OPEN),
+        Index("steps_due", "router_id", "priority", "due_at", "id", postgresql_where=_OPEN),
         Index("steps_service", "operator_id", "service_id", "id"),
         Index("steps_session", "session_id"),
         Index("steps_unproved", "verify_by", postgresql_where=text("state = 'acknowledged'")),
+        Index("steps_unverified", "session_id", postgresql_where=text("state = 'unverified'")),
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]
@@ -177,6 +178,16 @@ class Step(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=CLOCK)
     started_at: Mapped[OptionalMoment]
     ended_at: Mapped[OptionalMoment]
+
+
+class HealingRun(Base):
+    """The healing of drift in this hour: how many steps were planned, and how many sessions the brake holds back."""
+
+    __tablename__ = "healing_runs"
+    operator_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("operators.id"), primary_key=True)
+    began_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=CLOCK)
+    steps: Mapped[int] = mapped_column(server_default="0")
+    held: Mapped[int] = mapped_column(server_default="0")
 
 
 class Evidence(Base):

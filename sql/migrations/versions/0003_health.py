@@ -1,0 +1,18 @@
+"""Enforcement: the order of sending, healing under a brake, and the alarms that `ispagents status` counts."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    connection: Any = op.get_bind().connection.driver_connection
+    connection.execute("SET LOCAL lock_timeout = '10s'")
+    connection.execute((Path(__file__).parent / "0003_health.sql").read_text())
