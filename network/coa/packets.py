@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import struct
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
@@ -32,6 +33,9 @@ SIGNATURE_HEADER: Final = bytes((MESSAGE_AUTHENTICATOR, SIGNATURE_BYTES + 2))
 SIGNATURE_AT: Final = HEADER_BYTES + 2  # we write Message-Authenticator first, against BlastRADIUS
 ZEROS: Final = bytes(16)
 ERROR_CAUSE: Final = 101
+# The header with zeros as Request Authenticator, and where a signature is to follow.
+_UNSIGNED_START: Final = struct.Struct("!BBH16x")
+_SIGNED_START: Final = struct.Struct("!BBH16x2s")
 CACHED_SECRETS: Final = 1024  # routers whose signing state is kept ready; under a kilobyte each
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104 section 2
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
@@ -45,8 +49,8 @@ class Kind(StrEnum):
 
 
 REQUEST_CODES: Final = {Kind.COA: 43, Kind.DISCONNECT: 40}  # RFC 5176 section 2.3, Code
-ACK_CODES: Final = {43: 44, 40: 41}
-NAK_CODES: Final = {43: 45, 40: 42}
+# (code of the request, code of the reply): whether it is an ACK
+ACKNOWLEDGES: Final = {(43, 44): True, (43, 45): False, (40, 41): True, (40, 42): False}
 
 
 class Request(NamedTuple):
@@ -102,15 +106,13 @@ def sign_request(kind: Kind, identifier: int, payload: bytes, secret: bytes, mes
     """
     code = REQUEST_CODES[kind]
     if not message_authenticator:
-        start = bytes((code, identifier)) + (HEADER_BYTES + len(payload)).to_bytes(2, "big")
-        digest = md5(b"".join((start, ZEROS, payload, secret)))
-        return b"".join((start, digest, payload))
-    start = bytes((code, identifier)) + (SIGNATURE_AT + SIGNATURE_BYTES + len(payload)).to_bytes(2, "big")
-    unsigned = b"".join((start, ZEROS, SIGNATURE_HEADER, ZEROS, payload))
-    signature = hmac_md5(secret, unsigned)
-    body = b"".join((SIGNATURE_HEADER, signature, payload))
-    digest = md5(b"".join((start, ZEROS, body, secret)))
-    return b"".join((start, digest, body))
+        start = _UNSIGNED_START.pack(code, identifier, HEADER_BYTES + len(payload))
+        digest = md5(b"".join((start, payload, secret)))
+        return b"".join((start[:4], digest, payload))
+    start = _SIGNED_START.pack(code, identifier, SIGNATURE_AT + SIGNATURE_BYTES + len(payload), SIGNATURE_HEADER)
+    signature = hmac_md5(secret, b"".join((start, ZEROS, payload)))
+    digest = md5(b"".join((start, signature, payload, secret)))
+    return b"".join((start[:4], digest, SIGNATURE_HEADER, signature, payload))
 
 
 def decode_reply(data: bytes, request: bytes, secret: bytes, *, require_message_authenticator: bool = False) -> Reply:
@@ -130,19 +132,19 @@ def decode_reply(data: bytes, request: bytes, secret: bytes, *, require_message_
     data = data[:length]
     if data[1] != request[1]:
         raise WrongIdentifierError(f"The reply has identifier {data[1]} and the request {request[1]}.")
-    code = data[0]
-    if code not in (ACK_CODES[request[0]], NAK_CODES[request[0]]):
-        raise MalformedReplyError(f"Code {code} does not answer a request with code {request[0]}.")
+    acknowledged = ACKNOWLEDGES.get((request[0], data[0]))
+    if acknowledged is None:
+        raise MalformedReplyError(f"Code {data[0]} does not answer a request with code {request[0]}.")
     authenticator = request[4:HEADER_BYTES]
     body = data[HEADER_BYTES:]
     expected = md5(b"".join((data[:4], authenticator, body, secret)))
     if not hmac.compare_digest(expected, data[4:HEADER_BYTES]):
         raise BadAuthenticatorError("The Response Authenticator is wrong: the secrets differ, or it is forged.")
-    parts = list(_split(body))
-    signed = _check_signature(data, parts, authenticator, secret)
+    parts = list(_split(body)) if body else []
+    signed = bool(parts) and _check_signature(data, parts, authenticator, secret)
     if require_message_authenticator and not signed:
         raise MissingMessageAuthenticatorError("The reply has no Message-Authenticator and this router must send one.")
-    return _read(code == ACK_CODES[request[0]], parts, signed)
+    return _read(acknowledged, parts, signed) if parts else Reply(acknowledged, None, (), signed)
 
 
 @lru_cache(maxsize=CACHED_SECRETS)

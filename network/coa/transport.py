@@ -126,8 +126,8 @@ class Transport:
         payload = request.encode_attributes()
         router, loop = self._router_of(target)
         flight = Flight(target, request.kind, payload, router, loop)
-        router.waiting[flight] = None
-        self._pump(router)
+        if router.waiting or not self._start(loop, flight):
+            router.waiting[flight] = None
         try:
             return await flight.future
         finally:
@@ -160,45 +160,47 @@ class Transport:
         self._forget_above = max(FORGET_ABOVE_ROUTERS, 2 * len(self._routers))
 
     def _pump(self, router: Router) -> None:
-        """Send what the window and the identifiers allow, in order of arrival."""
+        """Start what the window and the identifiers allow, in order of arrival."""
         loop = self._loop
-        repeats = 0
         while loop is not None and router.waiting:
             flight = next(iter(router.waiting))
-            if len(router.in_flight) >= flight.target.window:
+            if not self._start(loop, flight):
                 return
-            slot = router.identifiers.take(loop.time())
-            if slot is None:
-                self._wake_when_rested(loop, router)
-                return
-            packet = self._sign(flight, slot)
-            if router.identifiers.repeats(slot, packet[4:20]) and repeats < MAX_REPEATS:
-                repeats += 1
-                router.identifiers.give_back(slot, loop.time(), doubtful=False)
-                continue
-            repeats = 0
             del router.waiting[flight]
-            flight.slot = slot
-            flight.packet = packet
-            router.in_flight[slot] = flight
-            try:
-                while slot // PER_SOCKET >= len(self._sockets):
-                    self._open_socket(loop)
-            except SourceAddressError as error:
-                self._fail(flight, error)
-                continue
-            if not self._outgoing:
-                loop.call_soon(self._flush)
-            self._outgoing.append(flight)
-            if len(self._outgoing) >= BURST:
-                self._flush()
 
-    @staticmethod
-    def _sign(flight: Flight, slot: int) -> bytes:
-        target = flight.target
-        return sign_request(
-            flight.kind, slot % PER_SOCKET, flight.payload, target.secret.reveal(), target.message_authenticator
-        )
+    def _start(self, loop: asyncio.AbstractEventLoop, flight: Flight) -> bool:
+        """Sign and send soon; False, and nothing done, while the window is full or no identifier is free."""
+        target, router = flight.target, flight.router
+        if len(router.in_flight) >= target.window:
+            return False
+        for repeats in range(MAX_REPEATS + 1):
+            free = router.identifiers.take(loop.time())
+            if free is None:
+                self._wake_when_rested(loop, router)
+                return False
+            slot = free
+            packet = sign_request(
+                flight.kind, slot % PER_SOCKET, flight.payload, target.secret.reveal(), target.message_authenticator
+            )
+            if not router.identifiers.repeats(slot, packet[4:20]) or repeats == MAX_REPEATS:
+                break
+            router.identifiers.give_back(slot, loop.time(), doubtful=False)
+        flight.slot = slot
+        flight.packet = packet
+        router.in_flight[slot] = flight
+        try:
+            while slot // PER_SOCKET >= len(self._sockets):
+                self._open_socket(loop)
+        except SourceAddressError as error:
+            self._fail(flight, error)
+            return True
+        outgoing = self._outgoing
+        outgoing.append(flight)
+        if len(outgoing) >= BURST:
+            self._flush()
+        elif len(outgoing) == 1:
+            loop.call_soon(self._flush)
+        return True
 
     def _wake_when_rested(self, loop: asyncio.AbstractEventLoop, router: Router) -> None:
         at_s = router.identifiers.next_at_s()
@@ -232,16 +234,17 @@ class Transport:
         flight.tries += 1
         if flight.tries == 1:
             flight.started_s = now_s
+        counters = self.counters
         number, met = self._sockets[index].send(flight.packet, flight.router.endpoint)
         for error in met:
             self._network_error(index, *error)
         if number:
             flight.network_errno = number
-            self.counters.send_errors += 1
+            counters.send_errors += 1
         else:
             flight.sent += 1
-            self.counters.sent += 1
-            self.counters.retransmitted += flight.sent > 1
+            counters.sent += 1
+            counters.retransmitted += flight.sent > 1
         at_s = now_s + flight.target.retransmission.wait_s(flight.tries, self._chance())
         self._deadlines.set(at_s, flight)
         if at_s < self._alarm_at_s:

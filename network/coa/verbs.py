@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from network.coa.abilities import ROUTEROS, Ability
@@ -45,8 +46,7 @@ class Session(NamedTuple):
 
         Raises InvalidAttributeError if none of them names a session: such a request could hit anybody.
         """
-        known = dict(zip(IDENTIFICATION, self, strict=True))  # the fields are in that order
-        pairs = tuple([(name, known[name]) for name in names if known[name]])
+        pairs = tuple([(name, self[place]) for name, place in _places(names) if self[place]])
         if NAMES_A_SESSION.isdisjoint([name for name, _ in pairs]):
             raise InvalidAttributeError(
                 f"Nothing known of the session is among {', '.join(names)}; read the session again, "
@@ -57,6 +57,12 @@ class Session(NamedTuple):
     def key(self) -> tuple[str, str]:
         """What two requests for the same session have in common, even if one knows more of it."""
         return self.user_name, self.acct_session_id or self.framed_ip_address or self.calling_station_id
+
+
+@lru_cache(maxsize=64)
+def _places(names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """Each name and its place in a Session, whose fields are in the order of IDENTIFICATION."""
+    return tuple((name, IDENTIFICATION.index(name)) for name in names)
 
 
 async def change_authorization(
