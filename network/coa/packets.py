@@ -98,6 +98,10 @@ class Reply(NamedTuple):
             return None
 
 
+# Most routers send nothing but the header.
+BARE_REPLIES: Final = {acknowledged: Reply(acknowledged, None, (), signed=False) for acknowledged in (True, False)}
+
+
 def sign_request(kind: Kind, identifier: int, payload: bytes, secret: bytes, message_authenticator: bool) -> bytes:
     """Header, signatures and `payload` (attributes already on the wire format).
 
@@ -144,7 +148,7 @@ def decode_reply(data: bytes, request: bytes, secret: bytes, *, require_message_
     signed = bool(parts) and _check_signature(data, parts, authenticator, secret)
     if require_message_authenticator and not signed:
         raise MissingMessageAuthenticatorError("The reply has no Message-Authenticator and this router must send one.")
-    return _read(acknowledged, parts, signed) if parts else Reply(acknowledged, None, (), signed)
+    return _read(acknowledged, parts, signed) if parts else BARE_REPLIES[acknowledged]
 
 
 @lru_cache(maxsize=CACHED_SECRETS)

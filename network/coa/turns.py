@@ -53,10 +53,10 @@ class Turns:
 
     def give_back(self, key: Hashable) -> None:
         """End the turn of `key` and wake the next."""
-        waiting = self._busy[key]
+        waiting = self._busy.pop(key)
         while waiting:
             following = waiting.popleft()
             if not following.done():
+                self._busy[key] = waiting
                 following.set_result(None)
                 return
-        del self._busy[key]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from network.coa.abilities import ROUTEROS, Ability
@@ -25,6 +27,13 @@ from network.contract import Outcome, Result
 # NAS-IP-Address and NAS-Identifier name a router, not a session.
 NAMES_A_SESSION: Final = frozenset(IDENTIFICATION) - {"NAS-IP-Address", "NAS-Identifier"}
 WRONG_SECRET_SIGNS: Final = frozenset({BadAuthenticatorError.cause, BadMessageAuthenticatorError.cause})
+CACHED_READERS: Final = 64  # there are as many as routers are set differently
+CACHED_CHANGES: Final = 256
+WORDS: Final = {Kind.COA: "change", Kind.DISCONNECT: "disconnect"}
+ACKNOWLEDGED: Final = {
+    kind: (Outcome.APPLIED, "acknowledged", f"The router acknowledged the {what}; read back to prove it.", False)
+    for kind, what in WORDS.items()
+}
 
 
 class Session(NamedTuple):
@@ -46,23 +55,30 @@ class Session(NamedTuple):
 
         Raises InvalidAttributeError if none of them names a session: such a request could hit anybody.
         """
-        pairs = tuple([(name, self[place]) for name, place in _places(names) if self[place]])
-        if NAMES_A_SESSION.isdisjoint([name for name, _ in pairs]):
-            raise InvalidAttributeError(
-                f"Nothing known of the session is among {', '.join(names)}; read the session again, "
-                "or let this router be sent more of the identification."
-            )
-        return pairs
+        values = _reader(names)(self)
+        pairs = tuple(zip(names, values, strict=True))
+        if not all(values):
+            pairs = tuple([pair for pair in pairs if pair[1]])
+        for name, _ in pairs:
+            if name in NAMES_A_SESSION:
+                return pairs
+        raise InvalidAttributeError(
+            f"Nothing known of the session is among {', '.join(names)}; read the session again, "
+            "or let this router be sent more of the identification."
+        )
 
     def key(self) -> tuple[str, str]:
         """What two requests for the same session have in common, even if one knows more of it."""
         return self.user_name, self.acct_session_id or self.framed_ip_address or self.calling_station_id
 
 
-@lru_cache(maxsize=64)
-def _places(names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
-    """Each name and its place in a Session, whose fields are in the order of IDENTIFICATION."""
-    return tuple((name, IDENTIFICATION.index(name)) for name in names)
+@lru_cache(maxsize=CACHED_READERS)
+def _reader(names: tuple[str, ...]) -> Callable[[Session], tuple[str, ...]]:
+    """What gives the values of `names` in one call; the fields of a Session are in the order of IDENTIFICATION."""
+    places = [IDENTIFICATION.index(name) for name in names]
+    if len(places) == 1:
+        return itemgetter(slice(places[0], places[0] + 1))  # a tuple even of one
+    return itemgetter(*places)
 
 
 async def change_authorization(
@@ -77,12 +93,10 @@ async def change_authorization(
     """
     if not attributes:
         raise InvalidAttributeError("A CoA without attributes changes nothing; give at least one.")
-    for name, _ in attributes:
-        if name in IDENTIFICATION and name != "Framed-IP-Address":
-            raise InvalidAttributeError(f"{name} identifies the session; give it in the Session, not as a change.")
-        if ROUTEROS.of(name) is Ability.NEEDS_DISCONNECT:
-            return _not_changeable(name)
-    request = Request(Kind.COA, session.identification(target.identify_by) + tuple(attributes))
+    name = _never_changeable(attributes)
+    if name is not None:
+        return _not_changeable(name)
+    request = Request(Kind.COA, session.identification(target.identify_by) + attributes)
     return await _ask(transport, target, session, request)
 
 
@@ -92,6 +106,20 @@ async def disconnect(transport: Transport, target: Target, session: Session) -> 
     Waits its turn if this session has a request in flight. Raises as `change_authorization` does.
     """
     return await _ask(transport, target, session, Request(Kind.DISCONNECT, session.identification(target.identify_by)))
+
+
+@lru_cache(maxsize=CACHED_CHANGES)
+def _never_changeable(attributes: tuple[tuple[str, str], ...]) -> str | None:
+    """The first that needs a Disconnect, None if there is none; raises InvalidAttributeError.
+
+    A run makes the same change to thousands of sessions, so it is looked at once.
+    """
+    for name, _ in attributes:
+        if name in IDENTIFICATION and name != "Framed-IP-Address":
+            raise InvalidAttributeError(f"{name} identifies the session; give it in the Session, not as a change.")
+        if ROUTEROS.of(name) is Ability.NEEDS_DISCONNECT:
+            return name
+    return None
 
 
 async def _ask(transport: Transport, target: Target, session: Session, request: Request) -> Result:
@@ -126,9 +154,9 @@ def _result(target: Target, request: Request, exchange: Exchange) -> Result:
 
 
 def _answered(kind: Kind, reply: Reply) -> tuple[Outcome, str, str, bool]:
-    what = "change" if kind is Kind.COA else "disconnect"
     if reply.acknowledged:
-        return Outcome.APPLIED, "acknowledged", f"The router acknowledged the {what}; read back to prove it.", False
+        return ACKNOWLEDGED[kind]
+    what = WORDS[kind]
     if reply.error_cause is None:
         sentence = (
             f"The router refused the {what} without saying why; see its log, compare the identification and values "
