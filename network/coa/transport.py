@@ -70,6 +70,7 @@ class Transport:
         # Jitter guards nothing, and the system's own source costs a call into the kernel for each packet.
         self._chance = chance or random.Random().random  # noqa: S311
         self._sockets: list[SourceSocket] = []
+        self._slots = 0  # of the open sockets, for one router
         self._routers: dict[tuple[str, int], Router] = {}
         self._forget_above = FORGET_ABOVE_ROUTERS
         self._outgoing: list[Flight] = []  # in flight, and not sent yet
@@ -80,7 +81,7 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._open_socket(self._loop)
+        self._open_sockets(self._loop, 0)
         return self
 
     async def __aexit__(
@@ -98,6 +99,7 @@ class Transport:
             loop.remove_reader(source.socket)
             source.close()
         self._sockets.clear()
+        self._slots = 0
         if self._alarm is not None:
             self._alarm.cancel()
         for router in self._routers.values():
@@ -173,33 +175,34 @@ class Transport:
         target, router = flight.target, flight.router
         if len(router.in_flight) >= target.window:
             return False
-        for repeats in range(MAX_REPEATS + 1):
-            free = router.identifiers.take(loop.time())
-            if free is None:
+        identifiers, repeats = router.identifiers, 0
+        while True:
+            slot = identifiers.take(loop.time())
+            if slot is None:
                 self._wake_when_rested(loop, router)
                 return False
-            slot = free
             packet = sign_request(
                 flight.kind, slot % PER_SOCKET, flight.payload, target.secret.reveal(), target.message_authenticator
             )
-            if not router.identifiers.repeats(slot, packet[4:20]) or repeats == MAX_REPEATS:
+            if not identifiers.repeats(slot, packet[4:20]) or repeats == MAX_REPEATS:
                 break
-            router.identifiers.give_back(slot, loop.time(), doubtful=False)
+            repeats += 1
+            identifiers.give_back(slot, loop.time(), doubtful=False)
         flight.slot = slot
         flight.packet = packet
         router.in_flight[slot] = flight
-        try:
-            while slot // PER_SOCKET >= len(self._sockets):
-                self._open_socket(loop)
-        except SourceAddressError as error:
-            self._fail(flight, error)
-            return True
+        if slot >= self._slots:
+            try:
+                self._open_sockets(loop, slot)
+            except SourceAddressError as error:
+                self._fail(flight, error)
+                return True
         outgoing = self._outgoing
+        if not outgoing:
+            loop.call_soon(self._flush)
         outgoing.append(flight)
         if len(outgoing) >= BURST:
             self._flush()
-        elif len(outgoing) == 1:
-            loop.call_soon(self._flush)
         return True
 
     def _wake_when_rested(self, loop: asyncio.AbstractEventLoop, router: Router) -> None:
@@ -212,39 +215,41 @@ class Transport:
         router.wake = None
         self._pump(router)
 
-    def _open_socket(self, loop: asyncio.AbstractEventLoop) -> None:
-        source = SourceSocket(self.source_address, self._family)
-        loop.add_reader(source.socket, self._readable, source, len(self._sockets))
-        self._sockets.append(source)
+    def _open_sockets(self, loop: asyncio.AbstractEventLoop, slot: int) -> None:
+        """Open as many as there must be for `slot`."""
+        while slot >= self._slots:
+            source = SourceSocket(self.source_address, self._family)
+            loop.add_reader(source.socket, self._readable, source, len(self._sockets))
+            self._sockets.append(source)
+            self._slots += PER_SOCKET
 
     def _flush(self) -> None:
         """Send what was collected."""
         outgoing, self._outgoing = self._outgoing, []
-        for flight in outgoing:
-            if not flight.over:
-                self._transmit(flight)
+        if self._loop is not None:
+            now_s = self._loop.time()
+            for flight in outgoing:
+                if not flight.over:
+                    self._transmit(self._loop, flight, now_s)
 
-    def _transmit(self, flight: Flight) -> None:
+    def _transmit(self, loop: asyncio.AbstractEventLoop, flight: Flight, now_s: float) -> None:
         """Send the flight's packet (again) and set its deadline; a packet that cannot leave counts as a lost one."""
-        loop = self._loop
-        if loop is None:
-            return
-        index = flight.slot // PER_SOCKET
-        now_s = loop.time()
-        flight.tries += 1
-        if flight.tries == 1:
+        if not flight.tries:
             flight.started_s = now_s
-        counters = self.counters
+        flight.tries += 1
+        index = flight.slot // PER_SOCKET
         number, met = self._sockets[index].send(flight.packet, flight.router.endpoint)
         for error in met:
             self._network_error(index, *error)
+        counters = self.counters
         if number:
             flight.network_errno = number
             counters.send_errors += 1
         else:
-            flight.sent += 1
             counters.sent += 1
-            counters.retransmitted += flight.sent > 1
+            if flight.sent:
+                counters.retransmitted += 1
+            flight.sent += 1
         at_s = now_s + flight.target.retransmission.wait_s(flight.tries, self._chance())
         self._deadlines.set(at_s, flight)
         if at_s < self._alarm_at_s:
@@ -277,7 +282,7 @@ class Transport:
         if flight.over:
             return
         if flight.tries < flight.target.retransmission.max_attempts:
-            self._transmit(flight)
+            self._transmit(loop, flight, loop.time())
             return
         self.counters.unanswered += 1
         ending = Ending.UNREACHABLE if flight.network_errno else Ending.NO_ANSWER
