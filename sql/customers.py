@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from policy.changes.approval import read_rules
 from policy.changes.intent import ChangeKind
 from policy.documents import address, ipv6_prefix, plan_document, read_operator, read_plan
 from policy.errors import PolicyError
@@ -285,6 +286,7 @@ def _check_operator(operator: Operator) -> None:
         read_operator({"refusals": operator.refusals or {}}, operator.id)
         for kind in operator.automatic_changes or ():
             ChangeKind(kind)
+        read_rules(operator.approval_rules or ())
     except (PolicyError, ValueError) as error:
         raise Refused(f"This cannot be an operator's setting: {error}.") from error
     for days in (operator.grace_days, operator.overdue_days):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from policy.access import Access
 from policy.changes.intent import MOVES, ChangeKind, Intent
 from policy.changes.moves import move
-from policy.changes.preview import Draft, preview, preview_hash
+from policy.changes.preview import Draft, LiveSession, preview, preview_hash
 from policy.documents import access_document, read_service
 from policy.facts import ServiceFacts
 from policy.stamp import stamp
@@ -27,29 +28,82 @@ from sql.wanted import Decider, authorised_facts
 REVIEWS_AT_ONCE = 500
 
 
+class Desk:
+    """Where a person's approvals are carried out, in one transaction; what many of them need is read once."""
+
+    def __init__(self, session: Session, operator_id: int, now: datetime) -> None:
+        """For one operator at one moment."""
+        self._session = session
+        self._operator = session.get_one(Operator, operator_id)
+        self._now = now
+        self._decider = Decider(session, self._operator)
+        self._judge = Judge(session, self._operator, now)
+        self._services: dict[int, Service] = {}
+        self._live: dict[int, tuple[LiveSession, ...]] = {}
+
+    def load(self, changes: list[Change]) -> None:
+        """Read what these changes are about; they are locked by the caller."""
+        services = [change.service_id for change in changes]
+        rows = self._session.scalars(
+            select(Service)
+            .where(Service.operator_id == self._operator.id, Service.id.in_(services))
+            .order_by(Service.id)
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
+        )
+        self._services = {service.id: service for service in rows}
+        self._live = live_sessions(self._session, self._operator.id, services)
+        self._judge.load(services)
+
+    def approve(self, change: Change, *, by: str, seen_hash: str) -> bool:
+        """As `approve`, for a change that was loaded."""
+        if change.state != Intent.AWAITING_APPROVAL:
+            raise Refused(f"Change {change.id} is {_words(change.state)} already and cannot be approved.")
+        if seen_hash != change.preview_hash:
+            raise Refused(f"Change {change.id} has another preview than the one you approved; look at it again.")
+        service = self._services[change.service_id]
+        if service.authorised != change.from_facts:
+            raise Refused(
+                f"Change {change.id} started from an access that has changed since; it is planned anew, look again."
+            )
+        self._refuse_stale(service, change)
+        why = self._judge.hindrance(ChangeKind(change.kind), service.id)
+        if why:
+            raise Refused(f"Change {change.id} cannot be approved now. {why}")
+        if not _enough_people(self._session, change, by):
+            return False
+        access = self._decider.access(read_service(change.to_facts), self._now)
+        authorise(self._session, self._operator.id, [Granted(change, service, access)], by)
+        return True
+
+    def _refuse_stale(self, service: Service, change: Change) -> None:
+        draft = draft_of(
+            self._decider,
+            ChangeKind(change.kind),
+            service.username,
+            authorised_facts(service),
+            read_service(change.to_facts),
+            self._now,
+        )
+        current = preview(draft, self._live.get(service.id, ()), self._now)
+        if preview_hash(current) == change.preview_hash:
+            return
+        change.preview, change.preview_hash = current, preview_hash(current)
+        self._session.flush()
+        raise StalePreview(
+            f"Change {change.id} would now do something else than its preview said ({current['consequence']}); "
+            "the preview is renewed, look at it again and approve that."
+        )
+
+
 def approve(session: Session, change: Change, *, by: str, seen_hash: str, now: datetime) -> bool:
     """A person approves exactly the preview of `seen_hash`. False: another person must approve it too.
 
     Raises Refused where something has moved since, or where nobody may do this now.
     """
-    if change.state != Intent.AWAITING_APPROVAL:
-        raise Refused(f"Change {change.id} is {_words(change.state)} already and cannot be approved.")
-    if seen_hash != change.preview_hash:
-        raise Refused(f"Change {change.id} has another preview than the one you approved; look at it again.")
-    service = _locked_service(session, change)
-    operator = session.get_one(Operator, change.operator_id)
-    if service.authorised != change.from_facts:
-        raise Refused(
-            f"Change {change.id} started from an access that has changed since; it will be planned anew, look again."
-        )
-    _refuse_stale(session, operator, service, change, now)
-    why = Judge(session, operator, now).hindrance(ChangeKind(change.kind), service.id)
-    if why:
-        raise Refused(f"Change {change.id} cannot be approved now. {why}")
-    if not _enough_people(session, change, by):
-        return False
-    authorise(session, operator, service, change, now, by=by, rule=None)
-    return True
+    desk = Desk(session, change.operator_id, now)
+    desk.load([change])
+    return desk.approve(change, by=by, seen_hash=seen_hash)
 
 
 class StalePreview(Refused):
@@ -119,41 +173,76 @@ def remember(session: Session, operator_id: int, accesses: list[Access]) -> None
         session.execute(insert(KnownAccess).values([rows[key] for key in sorted(rows)]).on_conflict_do_nothing())
 
 
-def authorise(
-    session: Session,
-    operator: Operator,
-    service: Service,
-    change: Change,
-    now: datetime,
-    *,
-    by: str | None,
-    rule: str | None,
-    decider: Decider | None = None,
-) -> None:
-    """Write what the network is given from now on, and the change as approved."""
-    facts = read_service(change.to_facts)
-    decider = decider or Decider(session, operator)
-    access = decider.access(facts, now)
-    remember(session, operator.id, [access])
-    _move(change, Intent.APPROVED)
-    change.decided_at, change.decided_by, change.rule = func.clock_timestamp(), by, rule
-    change.revision = func.pg_current_xact_id()
-    service.authorised = change.to_facts
-    service.authorised_stamp, service.authorised_until = stamp(access), access.valid_until
-    service.authorised_at, service.authorised_change_id = func.now(), change.id
+class Granted(NamedTuple):
+    """A change that is approved: by a person, or by the rule named."""
+
+    change: Change
+    service: Service
+    access: Access
+    rule: str | None = None
+
+
+# Only the worker may say that a rule approved.
+_APPROVED_BY_RULES = text("""
+UPDATE changes SET state = 'approved', decided_at = clock_timestamp(), revision = pg_current_xact_id(), rule = row.rule
+FROM unnest(CAST(:changes AS bigint[]), CAST(:rules AS text[])) AS row (id, rule) WHERE changes.id = row.id
+""")
+_APPROVED_BY_PERSON = text("""
+UPDATE changes SET state = 'approved', decided_at = clock_timestamp(), revision = pg_current_xact_id(),
+    decided_by = :by
+WHERE id = ANY(CAST(:changes AS bigint[]))
+""")
+_AUTHORISE = text("""
+UPDATE services SET authorised = change.to_facts, authorised_stamp = row.stamp, authorised_until = row.until,
+    authorised_at = now(), authorised_change_id = change.id
+FROM unnest(CAST(:changes AS bigint[]), CAST(:stamps AS text[]), CAST(:untils AS timestamptz[]))
+        AS row (id, stamp, until)
+    JOIN changes AS change ON change.id = row.id
+WHERE services.operator_id = change.operator_id AND services.id = change.service_id
+""")
+
+
+def authorise(session: Session, operator_id: int, granted: list[Granted], by: str | None) -> None:
+    """Write what the network is given from now on, in a fixed number of statements. `by` None: the rules did it."""
+    if not granted:
+        return
+    for one in granted:
+        move(MOVES, Intent(one.change.state), Intent.APPROVED)
     session.flush()
-    audit.record(
-        session,
-        operator.id,
-        by or f"rule: {rule}",
-        "change:approval:grant",
-        service_id=service.id,
-        subscriber_id=service.subscriber_id,
-        change=change.id,
-        kind=change.kind,
+    remember(session, operator_id, [one.access for one in granted])
+    changes = [one.change.id for one in granted]
+    if by is None:
+        session.execute(_APPROVED_BY_RULES, {"changes": changes, "rules": [one.rule for one in granted]})
+    else:
+        session.execute(_APPROVED_BY_PERSON, {"changes": changes, "by": by})
+    session.execute(
+        _AUTHORISE,
+        {
+            "changes": changes,
+            "stamps": [stamp(one.access) for one in granted],
+            "untils": [one.access.valid_until for one in granted],
+        },
     )
-    if by is not None:
-        defer_enforce(driver_connection(session), operator.id, [service.id])
+    for one in granted:
+        set_committed_value(one.change, "state", Intent.APPROVED.value)
+        audit.record(
+            session,
+            operator_id,
+            by or f"rule: {one.rule}",
+            "change:approval:grant",
+            service_id=one.change.service_id,
+            subscriber_id=one.service.subscriber_id,
+            change=one.change.id,
+            kind=one.change.kind,
+        )
+        session.expire(one.service, ["authorised", "authorised_stamp", "authorised_until", "authorised_change_id"])
+    defer_enforce(driver_connection(session), operator_id, [one.change.service_id for one in granted])
+
+
+def approvers(session: Session, change: Change) -> list[str]:
+    """The people who approved the preview that this change has now, in order."""
+    mine = (Approval.change_id == change.id, Approval.preview_hash == change.preview_hash)
+    return list(session.scalars(select(Approval.person).where(*mine).order_by(Approval.at)))
 
 
 def draft_of(
@@ -189,32 +278,6 @@ def leave(session: Session, change: Change, to: Intent, why: str) -> None:
     )
 
 
-def _refuse_stale(session: Session, operator: Operator, service: Service, change: Change, now: datetime) -> None:
-    current = _fresh_preview(session, operator, service, change, now)
-    if preview_hash(current) == change.preview_hash:
-        return
-    change.preview, change.preview_hash = current, preview_hash(current)
-    session.flush()
-    raise StalePreview(
-        f"Change {change.id} would now do something else than its preview said ({current['consequence']}); "
-        "the preview is renewed, look at it again and approve that."
-    )
-
-
-def _fresh_preview(
-    session: Session, operator: Operator, service: Service, change: Change, now: datetime
-) -> dict[str, Any]:
-    draft = draft_of(
-        Decider(session, operator),
-        ChangeKind(change.kind),
-        service.username,
-        authorised_facts(service),
-        read_service(change.to_facts),
-        now,
-    )
-    return preview(draft, live_sessions(session, operator.id, [service.id]).get(service.id, ()), now)
-
-
 def _enough_people(session: Session, change: Change, by: str) -> bool:
     """Store this person's yes; whether as many different people as are needed said it to this preview."""
     row = {
@@ -243,15 +306,6 @@ def _enough_people(session: Session, change: Change, by: str) -> bool:
         session, change.operator_id, by, "change:approval:join", service_id=change.service_id, change=change.id
     )
     return False
-
-
-def _locked_service(session: Session, change: Change) -> Service:
-    return session.scalars(
-        select(Service)
-        .where(Service.operator_id == change.operator_id, Service.id == change.service_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).one()
 
 
 def _move(change: Change, to: Intent) -> None:

@@ -20,8 +20,7 @@ from policy.reasons import sentence
 from policy.stamp import stamp
 from sql import audit
 from sql.approving import Judge
-from sql.intent import REVIEWS_AT_ONCE, authorise, draft_of, leave
-from sql.jobs import defer_enforce, driver_connection
+from sql.intent import REVIEWS_AT_ONCE, Granted, authorise, draft_of, leave
 from sql.live import live_sessions
 from sql.models import Batch, Change, Operator, Override, Service
 from sql.wanted import Decider, Wanted, authorised_facts, wanted
@@ -129,9 +128,7 @@ def _make_changes(session: Session, operator: Operator, found: list[Wanted], now
             asked.append(Asked(one, before, draft_of(decider, kind, one.service.username, before, one.facts, now)))
     judge.load([one.service.id for one, _ in pairs])
     changes = _store(session, operator, asked, now)
-    enforce = _decide(session, operator, judge, [*waiting, *changes], decider, now)
-    if enforce:
-        defer_enforce(driver_connection(session), operator.id, enforce)
+    _decide(session, operator, judge, [*waiting, *changes], decider, now)
     held = [change for _, change in (*waiting, *changes) if change.state == Intent.AWAITING_APPROVAL]
     return {change.service_id: _look_again(change, operator, now) for change in held}
 
@@ -220,17 +217,17 @@ def _decide(
     changes: list[tuple[Wanted, Change]],
     decider: Decider,
     now: datetime,
-) -> list[int]:
-    """Let rules approve what they may; the rest waits for people, in batches. Returns the services to enforce."""
-    enforce = []
+) -> None:
+    """Let rules approve what they may; the rest waits for people, in batches."""
+    granted = []
     batches: dict[str, int] = {}
     local = now.astimezone(ZoneInfo(operator.time_zone))
     for one, change in changes:
         kind = ChangeKind(change.kind)
         said = judge.verdict(kind, decider.plan_name(one.facts.plan_version_id), change.service_id)
         if said.people == 0:
-            authorise(session, operator, one.service, change, now, by=None, rule=said.rule, decider=decider)
-            enforce.append(one.service.id)
+            access = decider.access(one.facts, now)
+            granted.append(Granted(change, one.service, access, said.rule))
             continue
         change.held_back = said.held_back
         if change.batch_id is None:
@@ -240,7 +237,7 @@ def _decide(
                 batches[name] = _batch(session, operator.id, name)
             change.batch_id = batches[name]
     session.flush()
-    return enforce
+    authorise(session, operator.id, granted, by=None)
 
 
 def _batch(session: Session, operator_id: int, name: str) -> int:

@@ -17,6 +17,7 @@ from ispagents.cli.output import print_lines, printable
 from ispagents.errors import PROBLEM_EXIT_CODE, Problem
 from policy.changes import preview
 from policy.changes.intent import ChangeKind, Intent
+from policy.explanations import explain
 from sql import intent
 from sql.errors import NotFound, Refused
 from sql.listing import Attempted, change_key, changes, steps_of
@@ -66,7 +67,7 @@ def show(change_id: common.Id, operator: OperatorOption = "", as_json: JsonOptio
     """Show a change: preview, decision, steps, and the evidence of every attempt."""
     with common.acting(operator) as (session, operator_id):
         change, username = _find(session, operator_id, change_id)
-        row = _row(change, username)
+        row = {**_row(change, username), "approved_by": intent.approvers(session, change)}
         text = _text(change)
         steps = [_step(one) for one in steps_of(session, change)]
         document, digest = change.preview, change.preview_hash
@@ -78,7 +79,11 @@ def show(change_id: common.Id, operator: OperatorOption = "", as_json: JsonOptio
         by = row["decided_by"] or (f"the rule: {row['rule']}" if row["rule"] else "the worker")
         print_lines(f"Decided {row['decided_at']:%Y-%m-%d %H:%M:%S} by {by}. {row['note']}".rstrip())
     else:
-        print_lines(f"Approve it with `ispagents change approve {change_id}`, or reject it with `change reject`.")
+        if row["held_back"]:
+            print_lines(f"No rule approved it: {row['held_back']}")
+        people = "Two different people must" if row["needs_approvals"] > 1 else "Somebody must"
+        said = f" {' and '.join(row['approved_by'])} did." if row["approved_by"] else ""
+        print_lines(f"{people} approve it with `ispagents change approve {change_id}`, or reject it.{said}")
     for step in steps:
         _print_step(step)
 
@@ -108,13 +113,13 @@ def approve(
         result = _approve_one(operator, change_id, yes=yes, seen_hash=seen_hash, quiet=as_json)
         results.append(result)
         if not as_json:
-            target = sys.stdout if result["approved"] else sys.stderr
+            target = sys.stdout if result["approved"] or result["joined"] else sys.stderr
             target.write(printable(result["said"]) + "\n")
     if as_json:
         common.print_json(results)
     elif not results:
         print_lines("No change waits for approval.")
-    if not all(result["approved"] or result["declined"] for result in results):
+    if not all(result["approved"] or result["declined"] or result["joined"] for result in results):
         raise typer.Exit(PROBLEM_EXIT_CODE)
 
 
@@ -152,18 +157,20 @@ def _waiting(operator: str, kind: ChangeKind | None) -> Iterator[int]:
 
 
 def _approve_one(operator: str, change_id: int, *, yes: bool, seen_hash: str, quiet: bool) -> dict[str, Any]:
-    result: dict[str, Any] = {"id": change_id, "approved": False, "declined": False}
+    result: dict[str, Any] = {"id": change_id, "approved": False, "declined": False, "joined": False}
     try:
         seen = _see(operator, change_id)
         if not quiet:
             print_lines(seen.text)
         if not yes and not seen_hash and not typer.confirm("Approve?", default=False):
             return {**result, "declined": True, "said": f"Change {change_id} was left as it is."}
-        refusal = _approve(operator, seen, seen_hash or seen.preview_hash)
+        answer = _approve(operator, seen, seen_hash or seen.preview_hash)
     except Refused as error:
-        refusal = error
-    if refusal is not None:
-        return {**result, "said": str(refusal)}
+        answer = error
+    if isinstance(answer, Refused):
+        return {**result, "said": str(answer)}
+    if not answer:
+        return {**result, "joined": True, "said": f"You approved change {change_id}; another person must do so too."}
     return {**result, "approved": True, "said": f"Change {change_id} is approved."}
 
 
@@ -175,15 +182,17 @@ def _see(operator: str, change_id: int) -> Seen:
         return Seen(change.id, change.service_id, _text(change), change.preview_hash)
 
 
-def _approve(operator: str, seen: Seen, seen_hash: str) -> Refused | None:
-    """Approve in a transaction; a renewed preview is committed and returned as the refusal that it is."""
+def _approve(operator: str, seen: Seen, seen_hash: str) -> Refused | bool:
+    """Approve in a transaction; a renewed preview is committed and returned as the refusal that it is.
+
+    False: another person must approve it too.
+    """
     with common.acting(operator) as (session, operator_id):
         change = intent.change_by_id(session, operator_id, seen.change_id)
         try:
-            intent.approve(session, change, by=common.actor(), seen_hash=seen_hash, now=datetime.now(UTC))
+            return intent.approve(session, change, by=common.actor(), seen_hash=seen_hash, now=datetime.now(UTC))
         except intent.StalePreview as error:
             return error
-    return None
 
 
 def _find(session: Session, operator_id: int, change_id: int) -> tuple[Change, str]:
@@ -221,6 +230,11 @@ def _row(change: Change, username: str) -> dict[str, Any]:
         "decided_by": change.decided_by,
         "rule": change.rule,
         "note": change.note,
+        "batch": change.batch_id,
+        "requested_by": change.requested_by,
+        "undoes": change.undoes_change_id,
+        "needs_approvals": change.needs_approvals,
+        "held_back": change.held_back,
     }
 
 
@@ -240,7 +254,9 @@ def _step(one: Attempted) -> dict[str, Any]:
                 "started_at": attempt.started_at,
                 "ended_at": attempt.ended_at,
                 "outcome": attempt.outcome,
+                "cause": attempt.cause,
                 "explanation": attempt.explanation,
+                "explained": explain(attempt.cause, router=one.router)._asdict() if attempt.cause else None,
                 "packets": attempt.packets,
                 "round_trip_ms": attempt.round_trip_ms,
                 "sent": attempt.sent,
@@ -261,6 +277,9 @@ def _print_step(step: dict[str, Any]) -> None:
             f"  attempt {attempt['attempt']} at {attempt['started_at']:%Y-%m-%d %H:%M:%S}: "
             f"{attempt['outcome'] or 'on its way'}{took}. {printable(attempt['explanation'])}".rstrip()
         )
+        if attempt["explained"] is not None:
+            print_lines(f"      likely: {printable(attempt['explained']['likely'])}")
+            print_lines(f"      next:   {printable(attempt['explained']['next_step'] or 'nothing')}")
         for name, value in attempt["sent"]:
             print_lines(f"      sent {name} = {printable(value)}")
         for pair in attempt["reply"] or []:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import typer
 
 from ispagents.cli import (
+    batch,
     change,
     db,
+    explain,
     hold,
     invoice,
+    network,
+    note,
     operator,
+    override,
     payment,
+    person,
     plan,
     router,
+    router_test,
     service,
     subscriber,
     timeline,
@@ -27,13 +34,21 @@ NOUNS = {
     "invoice": invoice.app,
     "payment": payment.app,
     "hold": hold.app,
+    "note": note.app,
     "change": change.app,
+    "person": person.app,
+    "batch": batch.app,
+    "override": override.app,
+    "network": network.app,
     "db": db.app,
 }
 
 
 def mount(app: typer.Typer) -> None:
     """Add all commands."""
+    change.app.command("undo")(override.undo)
+    router.app.command("test")(router_test.examine_router)
     for name, commands in NOUNS.items():
         app.add_typer(commands, name=name)
     app.command("timeline")(timeline.timeline)
+    app.command("explain")(explain.explain)

@@ -74,6 +74,17 @@ def json_object(text: str, option: str) -> dict[str, Any]:
     return value
 
 
+def json_array(text: str, option: str) -> list[Any]:
+    """A JSON array from an option. Raises Problem."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Problem(f"{option} is not JSON: {error}.") from error
+    if not isinstance(value, list):
+        raise Problem(f"{option} needs a JSON array, such as [].")
+    return value
+
+
 def given(**options: Any) -> dict[str, Any]:
     """The options that were given at all."""
     return {key: value for key, value in options.items() if value is not None}

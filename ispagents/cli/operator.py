@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption
-from ispagents.cli.inputs import given, json_object
+from ispagents.cli.inputs import given, json_array, json_object
 from sql.customers import add_operator, set_operator
 from sql.models import Operator
 from sql.roles import Role
@@ -56,10 +56,41 @@ def change(
         str | None,
         typer.Option(help='Refusals turned into restricted logins, as JSON: {"unknown_user": {"address_list": "new"}}'),
     ] = None,
+    approval_rules: Annotated[
+        str | None,
+        typer.Option(
+            help="Who approves, as JSON; the first rule that matches counts: "
+            '[{"name": "large", "kinds": ["suspend"], "more_than": 50, "people": 2}]'
+        ),
+    ] = None,
+    brake_percent: Annotated[
+        float | None, typer.Option(min=0, max=100, help="Share of the services that rules may change a day and kind.")
+    ] = None,
+    brake_number: Annotated[int | None, typer.Option(min=0, max=10**6, help="The same as a number.")] = None,
+    brake_free: Annotated[int | None, typer.Option(min=0, max=10**6, help="So many may always run.")] = None,
+    payment_feed_hours: Annotated[
+        int | None,
+        typer.Option(min=0, max=24 * 365, help="After so long without a payment nobody is suspended; 0: not watched."),
+    ] = None,
+    change_days: Annotated[
+        int | None, typer.Option(min=1, max=365, help="A change that waits longer expires and is planned anew.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change an operator's choices."""
-    options = given(time_zone=time_zone, grace_days=grace_days, overdue_days=overdue_days)
+    options = given(
+        time_zone=time_zone,
+        grace_days=grace_days,
+        overdue_days=overdue_days,
+        brake_percent=brake_percent,
+        brake_number=brake_number,
+        brake_free=brake_free,
+        change_days=change_days,
+    )
+    if payment_feed_hours is not None:
+        options["payment_feed_hours"] = payment_feed_hours or None
+    if approval_rules is not None:
+        options["approval_rules"] = json_array(approval_rules, "--approval-rules")
     if automatic is not None:
         options["automatic_changes"] = [kind.strip() for kind in automatic.split(",") if kind.strip()]
     if refusals is not None:
@@ -96,4 +127,11 @@ def _row(operator: Operator) -> dict[str, Any]:
         "overdue_days": operator.overdue_days,
         "automatic": operator.automatic_changes,
         "refusals": operator.refusals,
+        "approval_rules": operator.approval_rules,
+        "brake_percent": operator.brake_percent,
+        "brake_number": operator.brake_number,
+        "brake_free": operator.brake_free,
+        "payment_feed_hours": operator.payment_feed_hours,
+        "change_days": operator.change_days,
+        "writes_stopped_at": operator.writes_stopped_at,
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from collections import Counter
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -17,6 +18,10 @@ from policy.reasons import sentence
 from policy.stamp import stamp
 
 Document = dict[str, Any]
+
+# Three interims of five minutes: longer without a word is unusual.
+SILENT = timedelta(minutes=15)
+REDIAL = "a PPPoE client redials by itself, usually within a minute."
 
 
 class LiveSession(NamedTuple):
@@ -44,12 +49,16 @@ class Draft(NamedTuple):
 def preview(draft: Draft, sessions: tuple[LiveSession, ...], now: datetime) -> Document:
     """Access before and after, the route of each live session with its commands, and what the customer will notice."""
     routes = [_session_document(session, draft.to_access, now) for session in sessions]
+    ways = Counter(route["route"] for route in routes)
     return {
         "kind": draft.kind.value,
         "username": draft.username,
         "from": _side(draft.from_facts, draft.from_access),
         "to": _side(draft.to_facts, draft.to_access),
         "sessions": routes,
+        "drops": ways[RouteKind.DISCONNECT.value],
+        "unreachable": ways[RouteKind.NEXT_LOGIN.value],
+        "odd": _oddities(sessions, draft.to_access, now),
         "consequence": consequence(draft.to_access, [route["route"] for route in routes]),
     }
 
@@ -99,7 +108,40 @@ def text(document: Document) -> str:
             f"{session['route']}. {session['why']}"
         )
         lines += [f"      {name} = {value}" for name, value in session["attributes"]]
+    if document.get("drops"):
+        lines.append(f"  drops {document['drops']} connection(s); {REDIAL}")
+    lines += [f"  unusual: {sentence}" for sentence in document.get("odd", [])]
     return "\n".join(lines)
+
+
+def _oddities(sessions: tuple[LiveSession, ...], target: Access, now: datetime) -> list[str]:
+    """What a person should look at twice, each as one sentence; the hash leaves it out, since it changes overnight."""
+    found = []
+    if len(sessions) > 1:
+        found.append(f"There are {len(sessions)} live sessions.")
+    for one in sessions:
+        age = now - one.last_seen_at
+        if age > SILENT:
+            hours = age.total_seconds() / 3600
+            found.append(f"The session on {one.router_name} was last heard of {hours:.1f} hours ago.")
+        if one.applied is None:
+            found.append(f"What the session on {one.router_name} was given is not known.")
+        elif _would_be_gentler(one, target):
+            found.append(
+                f"Whether {one.router_name} changes address lists by CoA is not known, so the connection drops; "
+                "`ispagents router test` can find out."
+            )
+        if not one.abilities.dynamic_authorization:
+            found.append(f"{one.router_name} takes no CoA, so nothing changes before the next login.")
+    return found
+
+
+def _would_be_gentler(one: LiveSession, target: Access) -> bool:
+    able = one.abilities._replace(coa_address_list=True)
+    return (
+        choose(one.applied, target, one.abilities).kind == RouteKind.DISCONNECT
+        and choose(one.applied, target, able).kind == RouteKind.COA
+    )
 
 
 def _side(facts: ServiceFacts | None, access: Access | None) -> Document | None:
