@@ -1,291 +1,198 @@
-"""Observed becomes authorised: which live sessions differ, the steps that bring them into line, and their evidence."""
+"""Observed becomes authorised: which live sessions differ, and the steps that bring them into line.
+
+What becomes of the steps is in `sql.attempts`, their proof in `sql.proof`, the brake on healing in `sql.healing`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session as DatabaseSession
 
 from policy.access import Access
-from policy.changes.enforcement import MOVES, OPEN_STATES, Enforcement
-from policy.changes.moves import move
+from policy.changes.enforcement import (
+    BY_ITSELF_PRIORITY,
+    ECHO_S,
+    HEALING_PRIORITY,
+    OPEN_STATES,
+    PRIORITIES,
+    Enforcement,
+)
+from policy.changes.intent import ChangeKind
 from policy.changes.route import Route, RouteKind, choose
-from policy.documents import read_service
-from policy.facts import Login, Method
+from policy.changes.settle import choose_unsettled
 from policy.stamp import same_format, stamp
+from sql.healing import Healing
 from sql.intent import remember
 from sql.jobs import defer_work
 from sql.live import abilities, known_accesses
-from sql.models import Change, Evidence, Node, Operator, Router, Service, Session, Step
-from sql.wanted import Decider
+from sql.models import Change, Node, Operator, Router, Session, Step
+from sql.proof import raise_alarm
+from sql.steps import Target, Targets, by_id, finish, supersede
 
 # PostgreSQL's infinity does not fit into Python; nobody will wait this long.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-# A claimed step is looked at again after this long, in case the worker that claimed it vanished. It is longer than two
-# windows of a router that never answers take: 2 x 17 s (network/coa/target.py), and the wait for the edges.
-CLAIM_S = 45
-# A node that has not reported for this long is taken for dead, and a Disconnect no longer waits for its replica.
-NODE_SILENT_S = 60
+# A session's start is computed from what the router says later, and a login may be answered while a change is stored:
+# within this time of the change, the session that has the earlier access has it because of that.
+START_SLACK = timedelta(seconds=60)
+
+# Alarms about an access that is not wanted any more tell nothing.
+_FORGET_ALARMS = text("""
+UPDATE steps SET state = 'superseded', explanation = 'Not needed any more: something else is authorised by now.'
+FROM unnest(CAST(:sessions AS bigint[]), CAST(:stamps AS text[])) AS row (session_id, stamp)
+WHERE steps.session_id = row.session_id AND steps.state = 'unverified' AND steps.target_stamp <> row.stamp
+""")
+# CoAs since the last one whose end is known that were sent and never answered: what such a session has is not known.
+_UNSETTLED = text("""
+SELECT DISTINCT step.session_id, step.target_stamp FROM steps AS step
+WHERE step.session_id = ANY(:sessions) AND step.route = 'coa' AND step.attempts > 0
+    AND step.state IN ('retrying', 'stuck', 'superseded')
+    AND step.id > coalesce((SELECT max(settled.id) FROM steps AS settled WHERE settled.session_id = step.session_id
+        AND settled.state IN ('acknowledged', 'verified', 'unverified')), 0)
+""")
+_SETTLED = (Enforcement.ACKNOWLEDGED, Enforcement.VERIFIED, Enforcement.UNVERIFIED)
 
 
-class Target(NamedTuple):
-    """A live session with what it should have."""
+class _Cause(NamedTuple):
+    """Why a session needs a step, and its place in the queue."""
 
-    session: Session
-    router: Router
-    access: Access
-    stamp: str
-    change_id: int | None
+    priority: int
+    why: str = ""
 
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A step that this worker has marked as started, with all that its packets need. `secret` is still sealed."""
-
-    step_id: int
-    operator_id: int
-    service_id: int
-    session_id: int
-    attempt: int
-    route: RouteKind
-    attributes: tuple[tuple[str, str], ...]
-    target_stamp: str
-    revision: str | None
-    username: str
-    acct_session_id: str
-    framed_address: str
-    was_unknown: bool
+    @property
+    def heals(self) -> bool:
+        return self.priority == HEALING_PRIORITY
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ended. `state` is where the step goes; `retry_after_s` only for retrying."""
-
-    claimed: Claimed
-    state: Enforcement
-    outcome: str
-    cause: str
-    explanation: str
-    sent: list[list[str]]
-    reply: list[list[str]]
-    packets: int
-    round_trip_ms: float | None
-    started_at: datetime
-    ended_at: datetime
-    retry_after_s: float = 0.0
-    session_gone: bool = False
+_BY_ITSELF = _Cause(BY_ITSELF_PRIORITY, "The plan gives another access from this time on. ")
+_DRIFT = _Cause(
+    HEALING_PRIORITY,
+    "No change is under way, but the session has another access than the authorised one: it is healed. ",
+)
 
 
 def enforce(session: DatabaseSession, operator_id: int, service_ids: list[int], now: datetime) -> int:
-    """Plan the steps that these services' live sessions need. Returns how many are new.
+    """Plan the steps that these services' live sessions need. Returns how many routers got new work.
 
     Level-triggered: asked twice it does nothing the second time; a newer truth supersedes what has not started.
     """
     operator = session.get_one(Operator, operator_id)
-    targets = _targets(session, operator, service_ids, now)
-    if not targets:
+    targets = Targets(session, operator)
+    found = targets.find(Session.service_id.in_(service_ids), now, lock=True)
+    if not found:
         return 0
-    remember(session, operator_id, [one.access for one in targets])
-    applied = known_accesses(session, operator_id, {one.session.applied_stamp or "" for one in targets})
-    steps = _latest_steps(session, [one.session.id for one in targets])
-    routers: dict[int, Router] = {}
-    for one in targets:
-        if _plan_step(session, one, applied.get(one.session.applied_stamp or ""), steps.get(one.session.id)):
-            routers[one.router.id] = one.router
-    session.flush()
+    remember(session, operator_id, [one.access for one in found])
+    planner = _Planner(session, operator, targets, found)
+    routers = {one.router.id: one.router for one in found if planner.plan(one)}
+    planner.end()
     nodes = _node_names(session, routers.values())
     for router_id in sorted(routers):
         defer_work(session, operator_id, router_id, nodes.get(routers[router_id].node_id or 0, ""))
     return len(routers)
 
 
-def claim(session: DatabaseSession, operator_id: int, router_id: int, most: int) -> list[Claimed]:
-    """Mark waiting steps of a router as started, with an evidence row each, before anything is sent.
+class _Planner:
+    """Plans the steps of some sessions; all that it looks at is read before, a query each for all of them."""
 
-    A step found started belongs to a worker that vanished: what it did is unknown, so the same is sent again.
-    """
-    steps = session.scalars(
-        select(Step)
-        .where(
-            Step.operator_id == operator_id,
-            Step.router_id == router_id,
-            Step.state.in_(OPEN_STATES),
-            Step.due_at <= func.now(),
+    def __init__(self, session: DatabaseSession, operator: Operator, targets: Targets, found: list[Target]) -> None:
+        self._session = session
+        self._targets = targets
+        self._healing = Healing(session, operator)
+        self._last = _latest_steps(session, [one.session.id for one in found])
+        attempted = _unsettled(session, self._last)
+        stamps = {one.session.applied_stamp or "" for one in found} | {
+            one for many in attempted.values() for one in many
+        }
+        self._known = known_accesses(session, operator.id, stamps)
+        self._attempted = {key: tuple(self._known.get(one) for one in many) for key, many in attempted.items()}
+        self._changes: dict[int, Change] = by_id(
+            session, Change, {one.service.authorised_change_id for one in found if one.service.authorised_change_id}
         )
-        .order_by(Step.due_at, Step.id)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    ).all()
-    if not steps:
-        return []
-    sessions = {
-        row.id: row for row in session.scalars(select(Session).where(Session.id.in_({one.session_id for one in steps})))
-    }
-    revisions = _revisions(session, steps)
-    claimed = []
-    for step in steps:
-        live = sessions[step.session_id]
-        if live.ended_at is not None:
-            _finish(step, Enforcement.VERIFIED, "The session has ended, so nothing of the earlier access is left.")
-            step.proof = "ended"
-            continue
-        was_unknown = step.state == Enforcement.STARTED
-        step.state = move(MOVES, Enforcement(step.state), Enforcement.STARTED).value
-        step.attempts += 1
-        step.started_at = func.clock_timestamp()
-        step.due_at = func.now() + timedelta(seconds=CLAIM_S)
-        session.add(
-            Evidence(
-                operator_id=operator_id,
-                step_id=step.id,
-                attempt=step.attempts,
-                sent=step.attributes,
-                started_at=func.clock_timestamp(),
-            )
-        )
-        claimed.append(_claimed(step, live, revisions.get(step.change_id or 0), was_unknown=was_unknown))
-    session.flush()
-    return claimed
-
-
-def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Outcome]) -> None:
-    """Store how attempts ended: evidence, the step's state, and what the session now has."""
-    # Sessions before steps, as edge and `enforce` lock them: the other order could deadlock.
-    session.execute(
-        select(Session.id)
-        .where(Session.id.in_([one.claimed.session_id for one in outcomes]))
-        .order_by(Session.id)
-        .with_for_update()
-    )
-    steps = {
-        step.id: step
-        for step in session.scalars(
-            select(Step)
-            .where(Step.operator_id == operator_id, Step.id.in_([one.claimed.step_id for one in outcomes]))
-            .order_by(Step.id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-    }
-    for one in outcomes:
         session.execute(
-            update(Evidence)
-            .where(Evidence.step_id == one.claimed.step_id, Evidence.attempt == one.claimed.attempt)
-            .values(
-                sent=one.sent,
-                started_at=one.started_at,
-                ended_at=one.ended_at,
-                outcome=one.outcome,
-                cause=one.cause,
-                explanation=one.explanation,
-                reply=one.reply,
-                packets=one.packets,
-                round_trip_ms=one.round_trip_ms,
+            _FORGET_ALARMS, {"sessions": [one.session.id for one in found], "stamps": [one.stamp for one in found]}
+        )
+
+    def end(self) -> None:
+        """Store what was planned, and say once what the brake holds back."""
+        self._session.flush()
+        self._healing.end()
+
+    def plan(self, one: Target) -> bool:
+        """Store the step that a session needs; says whether the router has new work."""
+        live, last = one.session, self._last.get(one.session.id)
+        applied = self._known.get(live.applied_stamp or "")
+        open_step = last if last is not None and last.state in OPEN_STATES else None
+        if open_step is not None and (open_step.target_stamp == one.stamp or open_step.state == Enforcement.STARTED):
+            return False  # one in flight per session; its outcome brings us back here
+        unsettled = self._attempted.get(live.id, ())
+        if not unsettled and (live.applied_stamp == one.stamp or _only_reformatted(live, one, applied)):
+            if open_step is not None:
+                supersede(open_step, "the session has what is authorised")
+            return False
+        if last is not None and _goes_on(live, last, one.stamp):
+            raise_alarm(self._session, last, one, applied, still_reports=True)
+        elif _was_just_tried(live, last, one.stamp):
+            return False
+        route = self._route(one, applied, unsettled, last)
+        if route.kind == RouteKind.NOTHING:
+            live.applied_stamp, live.applied_at = one.stamp, func.now()
+            return False
+        cause = self._cause(one)
+        if cause.heals and not self._healing.take():
+            return False
+        if last is not None and last.state in (Enforcement.WAITING, Enforcement.RETRYING):
+            supersede(last, "a newer truth asks for something else")
+        if last is not None and last.state == Enforcement.STUCK:
+            finish(last, Enforcement.SUPERSEDED, f"Tried again, since the session is still there. {last.explanation}")
+        self._session.flush()
+        self._add(one, route, cause)
+        return route.kind != RouteKind.NEXT_LOGIN
+
+    def _route(
+        self, one: Target, applied: Access | None, unsettled: tuple[Access | None, ...], last: Step | None
+    ) -> Route:
+        if _coa_was_refused(last, one.stamp):
+            return Route(
+                RouteKind.DISCONNECT,
+                "The router refused the CoA, so the session is disconnected; the client redials with the new access.",
+            )
+        if unsettled:
+            return choose_unsettled(applied, unsettled, one.access, abilities(one.router))
+        return choose(applied, one.access, abilities(one.router))
+
+    def _cause(self, one: Target) -> _Cause:
+        """A change that has not reached the session yet, the plan's own clock, or drift."""
+        live, service = one.session, one.service
+        given_at = live.applied_at or live.started_at
+        change = self._changes.get(service.authorised_change_id or 0)
+        if change is not None and service.authorised_at is not None:
+            before = live.applied_stamp is not None and live.applied_stamp == change.from_stamp
+            if before or service.authorised_at > given_at - START_SLACK:
+                return _Cause(PRIORITIES[ChangeKind(change.kind)])
+        if live.applied_stamp == stamp(self._targets.at(one, given_at)):
+            return _BY_ITSELF
+        return _DRIFT
+
+    def _add(self, one: Target, route: Route, cause: _Cause) -> None:
+        live = one.session
+        self._session.add(
+            Step(
+                operator_id=live.operator_id,
+                service_id=live.service_id,
+                change_id=one.service.authorised_change_id,
+                session_id=live.id,
+                router_id=live.router_id,
+                route=route.kind.value,
+                why=cause.why + route.why,
+                target_stamp=one.stamp,
+                attributes=[list(pair) for pair in route.attributes],
+                due_at=NEVER if route.kind == RouteKind.NEXT_LOGIN else func.now(),
+                priority=cause.priority,
             )
         )
-        step = steps[one.claimed.step_id]
-        if step.state != Enforcement.STARTED or step.attempts != one.claimed.attempt:
-            # Accounting proved it in the meantime, which outweighs what the router said; or a later attempt is out.
-            continue
-        step.explanation = one.explanation
-        if one.state == Enforcement.RETRYING:
-            step.state = move(MOVES, Enforcement.STARTED, one.state).value
-            step.due_at = one.ended_at + timedelta(seconds=one.retry_after_s)
-            continue
-        _finish(step, one.state, one.explanation)
-        if one.state == Enforcement.ACKNOWLEDGED:
-            step.proof = "acknowledged"
-        if one.state == Enforcement.VERIFIED:
-            step.proof = "ended"
-    session.flush()
-    _move_sessions(session, outcomes)
-
-
-def edges_have(session: DatabaseSession, revisions: set[str]) -> bool:
-    """Whether every live edge's replica includes the transactions of these revisions."""
-    if not revisions:
-        return True
-    behind = session.execute(
-        text("""
-        SELECT count(*) FROM nodes, unnest(CAST(:revisions AS text[])) AS revision
-        WHERE reported_at > clock_timestamp() - make_interval(secs => :silent)
-            AND NOT coalesce(pg_visible_in_snapshot(revision::xid8, snapshot), false)
-        """),
-        {"revisions": sorted(revisions), "silent": NODE_SILENT_S},
-    ).scalar_one()
-    return int(behind) == 0
-
-
-def _targets(session: DatabaseSession, operator: Operator, service_ids: list[int], now: datetime) -> list[Target]:
-    rows = session.execute(
-        select(Session, Router, Service)
-        .join(Router, Router.id == Session.router_id)
-        .join(Service, Service.id == Session.service_id)
-        .where(
-            Session.operator_id == operator.id,
-            Session.service_id.in_(service_ids),
-            Session.ended_at.is_(None),
-            Service.authorised.is_not(None),
-        )
-        .order_by(Session.id)
-        .with_for_update(of=Session)
-        .execution_options(populate_existing=True)
-    ).all()
-    decider = Decider(session, operator)
-    facts = {service.id: read_service(service.authorised or {}) for _, _, service in rows}
-    decider.load({one.plan_version_id for one in facts.values()})
-    targets = []
-    for live, router, service in rows:
-        login = Login(Method(live.method) if live.method else None, live.mac, live.router_id, live.port)
-        access = decider.access_of_session(service, facts[service.id], login, now)
-        targets.append(Target(live, router, access, stamp(access), service.authorised_change_id))
-    return targets
-
-
-def _plan_step(session: DatabaseSession, one: Target, applied: Access | None, last: Step | None) -> bool:
-    """Store the step that a session needs; says whether the router has new work."""
-    live = one.session
-    open_step = last if last is not None and last.state in OPEN_STATES else None
-    if live.applied_stamp == one.stamp or _only_reformatted(live, one, applied):
-        _supersede(open_step, "the session has what is authorised")
-        return False
-    if open_step is not None and open_step.target_stamp == one.stamp:
-        return False
-    if open_step is not None and open_step.state == Enforcement.STARTED:
-        return False  # one in flight per session; its outcome brings us back here
-    if _was_just_tried(live, last, one.stamp):
-        return False
-    _supersede(open_step, "a newer truth asks for something else")
-    if last is not None and last.state == Enforcement.STUCK:
-        _finish(last, Enforcement.SUPERSEDED, f"Tried again, since the session is still there. {last.explanation}")
-    route = choose(applied, one.access, abilities(one.router))
-    if route.kind == RouteKind.NOTHING:
-        live.applied_stamp, live.applied_at = one.stamp, func.now()
-        return False
-    if _coa_was_refused(last, one.stamp):
-        route = Route(
-            RouteKind.DISCONNECT,
-            "The router refused the CoA, so the session is disconnected; the client redials with the new access.",
-        )
-    session.flush()
-    session.add(
-        Step(
-            operator_id=live.operator_id,
-            service_id=live.service_id,
-            change_id=one.change_id,
-            session_id=live.id,
-            router_id=live.router_id,
-            route=route.kind.value,
-            why=route.why,
-            target_stamp=one.stamp,
-            attributes=[list(pair) for pair in route.attributes],
-            due_at=NEVER if route.kind == RouteKind.NEXT_LOGIN else func.now(),
-        )
-    )
-    return route.kind != RouteKind.NEXT_LOGIN
 
 
 def _only_reformatted(live: Session, one: Target, applied: Access | None) -> bool:
@@ -293,6 +200,17 @@ def _only_reformatted(live: Session, one: Target, applied: Access | None) -> boo
     if live.applied_stamp is None or same_format(live.applied_stamp, one.stamp):
         return False
     return applied is None or stamp(applied) == one.stamp
+
+
+def _goes_on(live: Session, last: Step, target_stamp: str) -> bool:
+    """The router acknowledged the disconnect, and the session reports all the same: the answer was worth nothing."""
+    return (
+        last.target_stamp == target_stamp
+        and last.route == RouteKind.DISCONNECT
+        and last.state == Enforcement.ACKNOWLEDGED
+        and last.ended_at is not None
+        and live.last_seen_at > last.ended_at + timedelta(seconds=ECHO_S)
+    )
 
 
 def _was_just_tried(live: Session, last: Step | None, target_stamp: str) -> bool:
@@ -303,9 +221,11 @@ def _was_just_tried(live: Session, last: Step | None, target_stamp: str) -> bool
     """
     if last is None or last.target_stamp != target_stamp or last.ended_at is None:
         return False
+    if last.route == RouteKind.DISCONNECT and last.state == Enforcement.ACKNOWLEDGED:
+        return True
     if live.last_seen_at > last.ended_at:
         return False
-    if last.route == RouteKind.DISCONNECT and last.state in (Enforcement.ACKNOWLEDGED, Enforcement.REFUSED):
+    if last.route == RouteKind.DISCONNECT and last.state in (*_SETTLED, Enforcement.REFUSED):
         return True
     return last.state == Enforcement.STUCK
 
@@ -327,68 +247,17 @@ def _latest_steps(session: DatabaseSession, session_ids: list[int]) -> dict[int,
     return {step.session_id: step for step in rows}
 
 
-def _supersede(step: Step | None, why: str) -> None:
-    if step is None or step.state not in (Enforcement.WAITING, Enforcement.RETRYING):
-        return
-    _finish(step, Enforcement.SUPERSEDED, f"Not needed any more: {why}.")
+def _unsettled(session: DatabaseSession, last: dict[int, Step]) -> dict[int, list[str]]:
+    """The stamps that sessions may have been given by a CoA without an answer. Asked only where it can be so."""
+    asked = [session_id for session_id, step in last.items() if step.state not in _SETTLED]
+    found: dict[int, list[str]] = {}
+    if asked:
+        for row in session.execute(_UNSETTLED, {"sessions": asked}):
+            found.setdefault(row.session_id, []).append(row.target_stamp)
+    return found
 
 
-def _finish(step: Step, state: Enforcement, explanation: str) -> None:
-    step.state = move(MOVES, Enforcement(step.state), state).value
-    step.ended_at = func.clock_timestamp()
-    step.explanation = explanation
-
-
-def _move_sessions(session: DatabaseSession, outcomes: list[Outcome]) -> None:
-    changed = [
-        (one.claimed.session_id, one.claimed.target_stamp)
-        for one in outcomes
-        if one.state == Enforcement.ACKNOWLEDGED and one.claimed.route == RouteKind.COA
-    ]
-    if changed:
-        session.execute(
-            text("""
-            UPDATE sessions SET applied_stamp = row.stamp, applied_at = clock_timestamp()
-            FROM unnest(CAST(:ids AS bigint[]), CAST(:stamps AS text[])) AS row (id, stamp)
-            WHERE sessions.id = row.id
-            """),
-            {"ids": [row[0] for row in changed], "stamps": [row[1] for row in changed]},
-        )
-    gone = [one.claimed.session_id for one in outcomes if one.session_gone]
-    if gone:
-        session.execute(
-            update(Session)
-            .where(Session.id.in_(gone), Session.ended_at.is_(None))
-            .values(ended_at=func.now(), ended_by="unknown_to_router")
-        )
-
-
-def _claimed(step: Step, live: Session, revision: str | None, *, was_unknown: bool) -> Claimed:
-    return Claimed(
-        step_id=step.id,
-        operator_id=step.operator_id,
-        service_id=step.service_id,
-        session_id=step.session_id,
-        attempt=step.attempts,
-        route=RouteKind(step.route),
-        attributes=tuple((name, value) for name, value in step.attributes),
-        target_stamp=step.target_stamp,
-        revision=revision,
-        username=live.username,
-        acct_session_id=live.acct_session_id,
-        framed_address=str(live.framed_address) if live.framed_address else "",
-        was_unknown=was_unknown,
-    )
-
-
-def _revisions(session: DatabaseSession, steps: Any) -> dict[int, str]:
-    rows = session.execute(
-        select(Change.id, Change.revision).where(Change.id.in_({one.change_id for one in steps if one.change_id}))
-    )
-    return {row.id: row.revision for row in rows if row.revision is not None}
-
-
-def _node_names(session: DatabaseSession, routers: Any) -> dict[int, str]:
+def _node_names(session: DatabaseSession, routers: Iterable[Router]) -> dict[int, str]:
     ids = {router.node_id for router in routers if router.node_id is not None}
     if not ids:
         return {}

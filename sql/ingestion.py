@@ -260,7 +260,21 @@ RETURNING sessions.id
 _VERIFY = """
 UPDATE steps SET state = 'verified', proof = 'ended', ended_at = clock_timestamp(),
     explanation = 'The session has ended, so nothing of the earlier access is left.'
-WHERE session_id = ANY(%s) AND state IN ('waiting', 'started', 'retrying', 'acknowledged', 'refused', 'stuck')
+WHERE session_id = ANY(%s)
+    AND state IN ('waiting', 'started', 'retrying', 'acknowledged', 'unverified', 'refused', 'stuck')
+"""
+# The same device is back with the authorised access, and the session that a router acknowledged to have ended or
+# changed has been silent since.
+_BACK = """
+UPDATE steps AS step SET state = 'verified', proof = 'ended', ended_at = clock_timestamp(),
+    explanation = 'The customer has logged in again and got the authorised access.'
+FROM sessions AS newer, sessions AS older
+WHERE newer.id = ANY(%s) AND newer.class_stamp IS NOT NULL
+    AND step.operator_id = newer.operator_id AND step.service_id = newer.service_id
+    AND step.target_stamp = newer.class_stamp AND step.state IN ('acknowledged', 'unverified')
+    AND newer.started_at > step.started_at - interval '5 seconds'
+    AND older.id = step.session_id AND older.id <> newer.id AND older.mac = newer.mac
+    AND older.last_seen_at <= newer.started_at + interval '1 minute'
 """
 # A session that is new to us is not seen by those who authorise at this moment: they wait for us, or we for them.
 _MEET = "SELECT 1 FROM services WHERE id = ANY(%s) ORDER BY id FOR SHARE"
@@ -289,6 +303,7 @@ def _store(connection: Connection[Any], merged: list[_Merged]) -> None:
     if ended:
         connection.execute(_VERIFY, (ended,))
     if new:
+        connection.execute(_BACK, (sorted(new),))
         met = {one.service_id for session_id, one in zip(ids, merged, strict=True) if session_id in new}
         connection.execute(_MEET, (sorted(service_id for service_id in met if service_id is not None),))
     live = [(session_id, one.latest.note.stamp) for session_id, one in zip(ids, merged, strict=True)]

@@ -18,7 +18,7 @@ from ispagents.postgres import Server
 from ispagents.state_folder import StateFolder
 from policy.changes.enforcement import Enforcement
 from sql import customers, intent, money, reviews, router_store
-from sql.enforcement import Claimed, Outcome
+from sql.attempts import Claimed, Outcome
 from sql.models import Change, Invoice, Operator, Payment, Plan, Router, Service, Step, Subscriber
 from sql.models import Session as Online
 from sql.roles import Role, create_database, grant_connections

@@ -19,7 +19,8 @@ from network.coa.verbs import Session, change_authorization, disconnect
 from network.contract import NetworkError, Result, Secret
 from network.contract import Outcome as Answer
 from policy.changes.route import RouteKind
-from sql.enforcement import Claimed, Outcome, claim, edges_have, enforce, store_outcomes
+from sql.attempts import Claimed, Outcome, claim, edges_have, store_outcomes
+from sql.enforcement import enforce
 from sql.models import Router
 from sql.secrets import SecretBox, SecretsError, router_secret_place
 from sql.sessions import acting_for

@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sql.jobs import ENFORCE, PLANNING_QUEUE, REVIEW, ROUTERS_QUEUE, WORK_ROUTER, node_queue
 from worker import planning
 from worker.enforce import RouterWorker
+from worker.watch import Watch
 
 log = structlog.get_logger("worker.jobs")
 
@@ -122,9 +123,11 @@ async def _watch(connection: AsyncConnection[Any]) -> None:
 async def _tick(app: App, engine: Engine) -> None:
     """Once a second: what is due by the clock, and what a crash or a lost notification left behind."""
     ticks = 0
+    watch = Watch(engine)
     while True:
         try:
             await _find_work(app, engine)
+            await asyncio.to_thread(watch.look)
             if ticks % STALLED_EVERY_TICKS == 0:
                 await _take_back(app)
         except (OperationalError, ConnectorException) as error:

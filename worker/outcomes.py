@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from network.contract import Outcome as Answer
 from network.contract import Result
+from policy.changes.breaker import Heard
 from policy.changes.enforcement import ATTEMPTS_MAXIMUM, Enforcement, retry_after_s
-from sql.enforcement import Claimed, Outcome
+from sql.attempts import Claimed, Outcome
 
 STUCK_HINT = "It is tried again by itself when the session next reports, or when something else is authorised."
 SESSION_GONE = "session_gone"
+# Something answered, but nobody can tell whether it was the router.
+FORGED = frozenset({"wrong_secret_signs", "missing_message_authenticator"})
 
 
 def judge(claimed: Claimed, result: Result, waited: str = "") -> Outcome:
@@ -31,6 +34,7 @@ def judge(claimed: Claimed, result: Result, waited: str = "") -> Outcome:
         ended_at=result.ended_at,
         retry_after_s=retry_after_s(claimed.attempt) if state == Enforcement.RETRYING else 0.0,
         session_gone=gone,
+        heard=_heard(result),
     )
 
 
@@ -39,9 +43,18 @@ def _state(claimed: Claimed, result: Result) -> Enforcement:
         return Enforcement.ACKNOWLEDGED
     if result.outcome == Answer.ALREADY_SO or result.cause == SESSION_GONE:
         return Enforcement.VERIFIED
-    if result.may_retry and claimed.attempt < ATTEMPTS_MAXIMUM:
+    # A router that is down uses up nobody's attempts: the alarm is the router's, and the step waits for it.
+    if result.may_retry and (claimed.attempt < ATTEMPTS_MAXIMUM or (claimed.probe and _heard(result) == Heard.MISS)):
         return Enforcement.RETRYING
     return Enforcement.REFUSED if result.outcome == Answer.REFUSED else Enforcement.STUCK
+
+
+def _heard(result: Result) -> Heard:
+    """What the attempt tells about the router; a refusal is an answer."""
+    if result.outcome in (Answer.NO_ANSWER, Answer.UNREACHABLE):
+        return Heard.MISS if result.may_retry and result.cause not in FORGED else Heard.NOTHING
+    answered = result.outcome in (Answer.APPLIED, Answer.ALREADY_SO, Answer.REFUSED) and result.attempts > 0
+    return Heard.ANSWER if answered else Heard.NOTHING
 
 
 def _unknown(claimed: Claimed) -> str:

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from policy.changes.enforcement import Enforcement
 from policy.changes.route import RouteKind
 from sql import customers
-from sql.enforcement import Claimed, claim, edges_have, enforce, store_outcomes
+from sql.attempts import Claimed, claim, edges_have, store_outcomes
+from sql.enforcement import enforce
 from sql.models import Evidence, Router, Service
 
 

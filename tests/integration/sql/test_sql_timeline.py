@@ -6,7 +6,8 @@ from fixtures_database import ACTOR, Database, outcome
 
 from policy.changes.enforcement import Enforcement
 from sql import customers
-from sql.enforcement import claim, enforce, store_outcomes
+from sql.attempts import claim, store_outcomes
+from sql.enforcement import enforce
 from sql.models import Service
 from sql.timeline import timeline
 

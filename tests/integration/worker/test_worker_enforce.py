@@ -8,7 +8,7 @@ from town import COA, DISCONNECT, OVERDUE, PAID, SECRET, eventually, impatient, 
 from simulators import packets
 from simulators.faults import FaultSettings, LineFaults
 from simulators.settings import IdentifyBy, UnsupportedByCoA
-from sql.enforcement import claim
+from sql.attempts import claim
 from worker import enforce as enforce_module
 from worker import outcomes
 from worker.enforce import RouterWorker

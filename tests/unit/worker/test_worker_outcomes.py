@@ -7,7 +7,7 @@ import pytest
 from network.contract import Outcome, Result
 from policy.changes.enforcement import ATTEMPTS_MAXIMUM, MOVES, Enforcement
 from policy.changes.route import RouteKind
-from sql.enforcement import Claimed
+from sql.attempts import Claimed
 from worker.outcomes import SESSION_GONE, judge
 
 NOW = datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
