@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     """What may be set. Port 0 takes any free one. Without database URLs an embedded server runs in the state folder.
 
     `node_address` is where this node's CoA leaves: routers accept it only from a RADIUS server that they know.
+    `web_behind_tls`: a proxy in front of the pages speaks HTTPS and sets X-Forwarded-For, -Proto and -Host.
     """
 
     model_config = SettingsConfigDict(env_prefix="ISPAGENTS_", extra="forbid")
@@ -42,6 +43,8 @@ class Settings(BaseSettings):
     radius_acct_port: Port = 1813
     web_address: Address = "127.0.0.1"
     web_port: Port = 8080
+    web_behind_tls: bool = False
+    web_idle_minutes: Annotated[int, Field(ge=1, le=720)] = 30
     node_name: Annotated[str, Field(min_length=1, max_length=253)] = Field(default_factory=socket.gethostname)
     node_address: Address = "127.0.0.1"
     database_owner_url: SecretStr | None = None

@@ -17,6 +17,7 @@ SENTENCES = {
     "changes_one_awaiting": "A change of this service is waiting for approval already.",
     "invoices_operator_id_number_key": "Another invoice took this number at the same moment; try again.",
     "plan_versions_plan_id_number_key": "Somebody else changed this plan at the same moment; look at it and try again.",
+    "people_login": "This login name is taken on this installation; choose another.",
     "routers_coa_window_check": "A router takes a window of 1 to 4096 packets.",
 }
 

@@ -5,6 +5,7 @@ from sql.models.base import Base
 from sql.models.changes import Approval, Batch, Change, Evidence, KnownAccess, Override, Step
 from sql.models.money import Allocation, Invoice, Payment
 from sql.models.operators import Operator
+from sql.models.people import Person
 from sql.models.plans import Plan, PlanVersion
 from sql.models.routers import Node, Router, RouterAbility, RouterHealth
 from sql.models.services import Hold, Review, Service, Subscriber
@@ -27,6 +28,7 @@ __all__ = [
     "Operator",
     "Override",
     "Payment",
+    "Person",
     "Plan",
     "PlanVersion",
     "RefusedLogin",

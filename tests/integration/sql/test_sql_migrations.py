@@ -68,6 +68,7 @@ def test_a_new_database_comes_from_nothing(database_server: DatabaseServer) -> N
 def test_searched_columns_sort_the_same_everywhere(database: Database) -> None:
     """Columns that lists are ordered by have the collation C, whatever the database's own is."""
     wanted = {
+        ("people", "login"),
         ("plans", "name"),
         ("routers", "name"),
         ("services", "username"),

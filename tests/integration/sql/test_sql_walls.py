@@ -18,6 +18,8 @@ from sql.roles import Role
 RUNNING = [Role.WEB, Role.WORKER, Role.EDGE]
 # Infrastructure that belongs to no operator.
 COMMON = {"nodes", "spool_files", "spool_rejects", "alembic_version"}
+# Passwords of people: the worker has no right to them at all.
+OF_WEB_ALONE = {"people"}
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,11 @@ _ENGINE = (
         "SELECT %(operator)s, 1, min(id), 'x' FROM audit_events WHERE operator_id = %(operator)s"
     ),
     "INSERT INTO audit_heads (operator_id) VALUES (%(operator)s)",
+    "INSERT INTO healing_runs (operator_id) VALUES (%(operator)s)",
+    (
+        "INSERT INTO people (operator_id, login, password, roles, fs_uniquifier) "
+        "VALUES (%(operator)s, 'anna' || %(operator)s, 'a hash', '{owner}', 'token' || %(operator)s)"
+    ),
 )
 
 
@@ -109,8 +116,11 @@ def _tables(database: Database) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _of_operators(database: Database) -> list[tuple[str, str]]:
-    return [(name, "id" if name == "operators" else "operator_id") for name in _tables(database) if name not in COMMON]
+def _of_operators(database: Database, role: Role = Role.WEB) -> list[tuple[str, str]]:
+    left_out = COMMON if role == Role.WEB else COMMON | OF_WEB_ALONE
+    return [
+        (name, "id" if name == "operators" else "operator_id") for name in _tables(database) if name not in left_out
+    ]
 
 
 def test_every_table_of_an_operator_has_forced_row_security(database: Database) -> None:
@@ -165,7 +175,7 @@ def test_no_role_is_above_the_walls(database: Database) -> None:
 def test_without_an_operator_there_are_no_rows(database: Database, two: tuple[Isp, Isp], role: Role) -> None:
     """A session that has not said for whom it acts sees nothing, in any table, and so does one that says nonsense."""
     for setting in (None, "", "0", "-1", "999999"):
-        for table, _ in _of_operators(database):
+        for table, _ in _of_operators(database, role):
             with database.engine(role).begin() as connection:
                 if setting is not None:
                     connection.execute(text("SELECT set_config('app.operator', :to, true)"), {"to": setting})
@@ -176,7 +186,7 @@ def test_without_an_operator_there_are_no_rows(database: Database, two: tuple[Is
 def test_only_the_own_rows_are_read(database: Database, two: tuple[Isp, Isp], role: Role) -> None:
     """Each table shows rows of the own operator (there are some) and none of the other."""
     for isp in two:
-        for table, key in _of_operators(database):
+        for table, key in _of_operators(database, role):
             with database.acting(isp.operator_id, role) as session:
                 found = set(session.execute(text(f"SELECT {key} FROM {table}")).scalars())
                 assert found == {isp.operator_id}, table
@@ -219,6 +229,8 @@ WRITES = {
     "SELECT :operator, id, 77, 1, 'EUR', now() FROM subscribers LIMIT 1",
     "audit_events": "INSERT INTO audit_events (operator_id, actor, event) VALUES (:operator, 'x', 'a:b:c')",
     "accesses": "INSERT INTO accesses VALUES (:operator, 'x', '{}')",
+    "people": "INSERT INTO people (operator_id, login, password, roles, fs_uniquifier) "
+    "VALUES (:operator, 'thief', 'x', '{owner}', 'x')",
     "operators": "INSERT INTO operators (id, name, currency) VALUES (:operator + 1000, 'x', 'EUR')",
 }
 
@@ -308,6 +320,10 @@ def test_nobody_rewrites_the_audit(database: Database, two: tuple[Isp, Isp], rol
         (Role.WEB, "UPDATE allocations SET amount_minor = 1"),
         (Role.WEB, "DELETE FROM invoices"),
         (Role.WEB, "DELETE FROM services"),
+        (Role.WEB, "UPDATE people SET login = 'x'"),
+        (Role.WEB, "DELETE FROM people"),
+        (Role.WORKER, "SELECT * FROM people"),
+        (Role.WORKER, "SELECT * FROM person_by_login('anna')"),
         (Role.WORKER, "UPDATE services SET password = NULL"),
         (Role.WORKER, "UPDATE services SET plan_id = 1"),
         (Role.WORKER, "INSERT INTO payments DEFAULT VALUES"),
@@ -319,6 +335,8 @@ def test_nobody_rewrites_the_audit(database: Database, two: tuple[Isp, Isp], rol
         (Role.EDGE, "SELECT * FROM subscribers"),
         (Role.EDGE, "SELECT * FROM changes"),
         (Role.EDGE, "SELECT * FROM audit_events"),
+        (Role.EDGE, "SELECT * FROM people"),
+        (Role.EDGE, "SELECT * FROM person_by_login('anna')"),
         (Role.EDGE, "UPDATE services SET authorised = NULL"),
         (Role.EDGE, "UPDATE services SET password = NULL"),
         (Role.EDGE, "UPDATE routers SET secret = ''"),
@@ -378,3 +396,18 @@ def test_names_of_operators_tell_nothing_else(database: Database, two: tuple[Isp
     with pytest.raises(DBAPIError, match="permission denied"), database.engine(Role.EDGE).connect() as connection:
         connection.execute(text("SELECT * FROM operator_names()"))
     assert two[0].operator().created_at <= datetime.now(UTC)
+
+
+def test_a_login_name_tells_only_where_it_belongs(database: Database, two: tuple[Isp, Isp]) -> None:
+    """Before an operator is chosen a login name gives two numbers; the row behind them only its operator reads."""
+    mine, other = two
+    login = f"anna{other.operator_id}"
+    with database.engine(Role.WEB).connect() as connection:
+        rows = connection.execute(text("SELECT * FROM person_by_login(:login)"), {"login": login}).mappings().all()
+        assert [set(row) for row in rows] == [{"operator_id", "person_id"}]
+        assert rows[0]["operator_id"] == other.operator_id
+        assert connection.execute(text("SELECT * FROM person_by_login('anna%')")).all() == []
+        assert connection.execute(text("SELECT * FROM people")).all() == []
+    with database.acting(mine.operator_id) as session:
+        found = session.execute(text("SELECT login FROM people WHERE id = :id"), {"id": rows[0]["person_id"]}).all()
+        assert found == []

@@ -1,0 +1,1 @@
+"""Customers: finding a line, and its story."""

@@ -1,0 +1,21 @@
+"""What the pages need to be told by whoever wires them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+IDLE_MINUTES = 30  # ASVS 3.3.2, level 2
+SIGN_INS_A_MINUTE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """`secret_keys` sign the session cookies, the newest first; the others only read what they signed before.
+
+    `behind_tls`: the pages are reached over HTTPS through a proxy, whose X-Forwarded headers are then believed.
+    """
+
+    secret_keys: list[str] = field(repr=False)
+    behind_tls: bool = False
+    idle_minutes: int = IDLE_MINUTES
+    sign_ins_a_minute: int = SIGN_INS_A_MINUTE
