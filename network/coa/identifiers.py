@@ -37,18 +37,18 @@ class Identifiers:
 
     def take(self, now_s: float) -> int | None:
         """A slot nobody else has, or None if all are in use or resting (see `next_at_s`)."""
-        if self._fresh % PER_SOCKET == 0 and self._fresh:
+        slot = self._fresh
+        if slot % PER_SOCKET == 0 and slot:
             for resting in (self._answered, self._doubtful):
                 if resting and resting[0][0] <= now_s:
                     self.in_use += 1
                     return resting.popleft()[1]
-        if self._fresh < self._capacity:
-            slot = self._fresh
-            self._fresh += 1
-            self.in_use += 1
-            self._last.append(0)
-            return slot
-        return None
+        if slot >= self._capacity:
+            return None
+        self._fresh = slot + 1
+        self.in_use += 1
+        self._last.append(0)
+        return slot
 
     def repeats(self, slot: int, authenticator: bytes) -> bool:
         """Whether the last request of `slot` had this Request Authenticator; if not, it is the last one now.
@@ -62,7 +62,7 @@ class Identifiers:
         self._last[slot] = fingerprint
         return False
 
-    def give_back(self, slot: int, now_s: float, *, doubtful: bool) -> None:
+    def give_back(self, slot: int, now_s: float, doubtful: bool) -> None:
         """End the use of `slot`; it rests, longer if replies may still come."""
         self.in_use -= 1
         if doubtful:

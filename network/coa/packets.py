@@ -119,7 +119,7 @@ def sign_request(kind: Kind, identifier: int, payload: bytes, secret: bytes, mes
     return b"".join((start[:4], digest, SIGNATURE_HEADER, signature, payload))
 
 
-def decode_reply(data: bytes, request: bytes, secret: bytes, *, require_message_authenticator: bool = False) -> Reply:
+def decode_reply(data: bytes, request: bytes, secret: bytes, require_message_authenticator: bool = False) -> Reply:
     """The reply in `data` to the packet `request` (exactly as sent), fully checked.
 
     Bytes after the packet's own length are padding and ignored (RFC 2865 section 3). A Message-Authenticator that
@@ -131,9 +131,10 @@ def decode_reply(data: bytes, request: bytes, secret: bytes, *, require_message_
     if not HEADER_BYTES <= len(data) <= MAX_PACKET_BYTES:
         raise MalformedReplyError(f"The reply has {len(data)} bytes; a packet has {HEADER_BYTES} to 4096.")
     length = data[2] << 8 | data[3]
-    if not HEADER_BYTES <= length <= len(data):
-        raise MalformedReplyError(f"The reply says {length} bytes and {len(data)} came.")
-    data = data[:length]
+    if length != len(data):
+        if not HEADER_BYTES <= length < len(data):
+            raise MalformedReplyError(f"The reply says {length} bytes and {len(data)} came.")
+        data = data[:length]
     if data[1] != request[1]:
         raise WrongIdentifierError(f"The reply has identifier {data[1]} and the request {request[1]}.")
     acknowledged = ACKNOWLEDGES.get((request[0], data[0]))

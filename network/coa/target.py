@@ -46,6 +46,8 @@ class Retransmission:
 
     def wait_s(self, sent: int, chance: float) -> float:
         """Seconds to wait after the `sent`-th packet (1 is the first); `chance` is in [0, 1)."""
+        if sent == 1:
+            return self.first_timeout_s * (1 + self.jitter * chance)  # never above the longest, and nearly always this
         # Exponents are bounded by MAX_ATTEMPTS, so this cannot overflow.
         wait = min(self.first_timeout_s * self.back_off ** (sent - 1), self.max_timeout_s)
         return wait * (1 + self.jitter * chance)

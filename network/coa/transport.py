@@ -126,31 +126,37 @@ class Transport:
         anything is sent, and SourceAddressError if a further socket is needed and cannot be had.
         """
         payload = request.encode_attributes()
-        router, loop = self._router_of(target)
+        loop = self._loop
+        if loop is None:
+            raise TransportClosedError("The CoA transport is not open; call it inside `async with Transport(...)`.")
+        router = self._routers.get(target.endpoint)
+        if router is None:
+            router = self._new_router(loop, target)
         flight = Flight(target, request.kind, payload, router, loop)
         if router.waiting or not self._start(loop, flight):
-            router.waiting[flight] = None
+            self._queue(flight)
         try:
             return await flight.future
         finally:
             if not flight.over:
                 self._abandon(flight)
 
-    def _router_of(self, target: Target) -> tuple[Router, asyncio.AbstractEventLoop]:
-        loop = self._loop
-        if loop is None:
-            raise TransportClosedError("The CoA transport is not open; call it inside `async with Transport(...)`.")
-        router = self._routers.get(target.endpoint)
-        if router is None:
-            if canonical_address(target.address)[1] != self._family:
-                raise InvalidTargetError(
-                    f"{target.address} cannot be reached from {self.source_address}: one is IPv4, the other IPv6."
-                )
-            self._forget_quiet_routers(loop.time())
-            router = self._routers[target.endpoint] = Router(target.endpoint, self._max_sockets)
-        if len(router.waiting) >= MAX_WAITING_PER_ROUTER:
-            raise TooManyWaitingError(f"{len(router.waiting)} requests wait for {target.address}; wait for them first.")
-        return router, loop
+    def _new_router(self, loop: asyncio.AbstractEventLoop, target: Target) -> Router:
+        if canonical_address(target.address)[1] != self._family:
+            raise InvalidTargetError(
+                f"{target.address} cannot be reached from {self.source_address}: one is IPv4, the other IPv6."
+            )
+        self._forget_quiet_routers(loop.time())
+        router = self._routers[target.endpoint] = Router(target.endpoint, self._max_sockets)
+        return router
+
+    @staticmethod
+    def _queue(flight: Flight) -> None:
+        waiting = flight.router.waiting
+        if len(waiting) >= MAX_WAITING_PER_ROUTER:
+            address, _ = flight.router.endpoint
+            raise TooManyWaitingError(f"{len(waiting)} requests wait for {address}; wait for them first.")
+        waiting[flight] = None
 
     def _forget_quiet_routers(self, now_s: float) -> None:
         if len(self._routers) < self._forget_above:
@@ -305,32 +311,25 @@ class Transport:
             if flight is None:
                 self.counters.late_or_duplicate += 1
                 continue
-            reply = self._read(flight, data)
-            if reply is not None:
-                self.counters.answered += 1
-                self._finish(flight, now_s, now, Ending.ANSWERED, reply)
-                if router.waiting:
-                    self._pump(router)
+            target = flight.target
+            try:
+                reply = decode_reply(data, flight.packet, target.secret.reveal(), target.require_message_authenticator)
+            except ReplyError as error:
+                self._reject(flight, error)
+                continue
+            self.counters.answered += 1
+            self._finish(flight, now_s, now, Ending.ANSWERED, reply)
+            if router.waiting:
+                self._pump(router)
         if source.error_pending or not found:
-            for error in source.errors():
-                self._network_error(index, *error)
+            for seen in source.errors():
+                self._network_error(index, *seen)
 
-    def _read(self, flight: Flight, data: bytes) -> Reply | None:
-        """The authentic reply in `data`; None, and counted, if it is none."""
-        target = flight.target
-        try:
-            return decode_reply(
-                data,
-                flight.packet,
-                target.secret.reveal(),
-                require_message_authenticator=target.require_message_authenticator,
-            )
-        except ReplyError as error:
-            self.counters.rejected += 1
-            if flight.rejected is None:
-                flight.rejected = Counter()
-            flight.rejected[error.cause] += 1
-            return None
+    def _reject(self, flight: Flight, error: ReplyError) -> None:
+        self.counters.rejected += 1
+        if flight.rejected is None:
+            flight.rejected = Counter()
+        flight.rejected[error.cause] += 1
 
     def _network_error(self, index: int, endpoint: tuple[str, int], identifier: int, number: int) -> None:
         self.counters.network_errors += 1
@@ -341,7 +340,7 @@ class Transport:
 
     def _finish(self, flight: Flight, now_s: float, now: datetime, ending: Ending, reply: Reply | None = None) -> None:
         """End the flight at this moment, given by the monotonic and by the wall clock."""
-        self._land(flight, now_s, doubtful=reply is None or flight.sent > 1)
+        self._land(flight, now_s, reply is None or flight.sent > 1)
         if flight.future.done():
             return
         took_s = now_s - flight.started_s if flight.tries else 0.0
@@ -374,8 +373,8 @@ class Transport:
             self._land(flight, self._loop.time(), doubtful=True)
         self._pump(flight.router)
 
-    def _land(self, flight: Flight, now_s: float, *, doubtful: bool) -> None:
+    def _land(self, flight: Flight, now_s: float, doubtful: bool) -> None:
         flight.over = True
         if flight.slot >= 0:
             del flight.router.in_flight[flight.slot]
-            flight.router.identifiers.give_back(flight.slot, now_s, doubtful=doubtful)
+            flight.router.identifiers.give_back(flight.slot, now_s, doubtful)
