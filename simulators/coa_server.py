@@ -221,6 +221,9 @@ class CoaServer:
                     raise Refusal(WRONG_NAS, "NAS-Identifier is not this router's")
             elif key not in _PASSED_OVER:
                 changes.append((key, raw))
+        for name in settings.coa_requires:
+            if all(key != key_of(name) for key, _ in pairs):
+                raise Refusal(MISSING_ATTRIBUTE, f"{name} is missing")
         if not wanted:
             raise Refusal(MISSING_ATTRIBUTE, "nothing says which session is meant")
         sessions = self._host.sessions.find(wanted, settings.coa_identify_by)

@@ -36,6 +36,7 @@ SWITCHES = frozenset(
         "check_coa_source",
         "coa_address_list",
         "coa_identify_by",
+        "coa_requires",
         "coa_sources",
         "coa_unsupported",
         "refuses_malformed_rate_limit",

@@ -91,6 +91,7 @@ class NasSettings:
     check_coa_source: bool = True  # requests from other addresses are dropped in silence
     coa_sources: tuple[str, ...] | None = None  # None: the addresses of `radius`
     coa_identify_by: IdentifyBy = IdentifyBy.ALL
+    coa_requires: tuple[str, ...] = ()  # attributes without which a request is answered with NAK 402
     coa_address_list: bool = False  # whether CoA applies Mikrotik-Address-List
     coa_unsupported: UnsupportedByCoA = UnsupportedByCoA.IGNORE
     session_timeout_restarts_on_coa: bool = False  # False counts the new timeout from the login

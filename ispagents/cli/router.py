@@ -12,6 +12,7 @@ from ispagents.cli import common
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption
 from ispagents.cli.inputs import SECRET_LETTERS, given, read_secret
 from ispagents.errors import Problem
+from sql import abilities
 from sql.customers import router_by_name
 from sql.listing import routers
 from sql.models import Node, Router
@@ -168,7 +169,9 @@ def show(name: str, operator: OperatorOption = "", as_json: JsonOption = False) 
     with common.acting(operator) as (session, operator_id):
         router = router_by_name(session, operator_id, name)
         row = _row(router, _node_name(session, router))
-    common.show_one(row, as_json=as_json)
+        found = abilities.learnt(session, router)
+    said = found if as_json else [abilities.sentence(one) for one in found]
+    common.show_one({**row, "learnt": said}, as_json=as_json)
 
 
 def _node(session: Session, name: str | None) -> dict[str, Any]:

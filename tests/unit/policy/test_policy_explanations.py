@@ -93,8 +93,15 @@ def test_the_catalogue_has_no_dead_entries():
 
 @pytest.mark.parametrize(
     "cause",
-    [*CAUSES, *(f"error_cause:{number}" for number in REFUSALS), *(f"network:{name}" for name in NETWORK)]
-    + ["error_cause:499", "network:EXDEV", "not_changeable:Framed-IP-Address", "something new"],
+    [
+        *CAUSES,
+        *(f"error_cause:{number}" for number in REFUSALS),
+        *(f"network:{name}" for name in NETWORK),
+        "error_cause:499",
+        "network:EXDEV",
+        "not_changeable:Framed-IP-Address",
+        "something new",
+    ],
 )
 def test_an_explanation_is_sentences(cause):
     """Capital letter, full stop, nothing left to fill in; the likely reason is never the same as what happened."""

@@ -271,3 +271,19 @@ def test_changeable_list_is_in_the_dictionary():
     names = {attributes.key_name(key) for key in CHANGEABLE}
     assert not names & {"Framed-IP-Address", "Framed-Pool", "Framed-Route", "Class", "Mikrotik-Address-List"}
     assert {"Mikrotik-Rate-Limit", "Session-Timeout", "Port-Limit", "Filter-Id"} <= names
+
+
+async def test_required_attributes(town, coa_client):
+    """A router that wants more identification answers with Error-Cause 402 until it gets it."""
+    async with town(coa_requires=("NAS-Identifier",)) as (nas, _):
+        session = anna_on(nas)
+        with coa_client(nas) as client:
+            code, _ = await client.coa(User_Name="anna", Mikrotik_Rate_Limit="1M/1M")
+            assert code == CoANAK
+            assert nas.received[-1].error_cause == 402
+            assert session.rate_limit == "10M/50M"
+            assert await client.coa(User_Name="anna", NAS_Identifier="tower-1", Mikrotik_Rate_Limit="1M/1M") == (
+                CoAACK,
+                [],
+            )
+        assert session.rate_limit == "1M/1M"
