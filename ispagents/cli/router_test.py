@@ -12,7 +12,7 @@ from ispagents.cli import common
 from ispagents.cli.common import JsonOption, OperatorOption
 from ispagents.cli.output import print_lines, printable
 from ispagents.errors import Problem
-from ispagents.wiring.self_test import SelfTest
+from ispagents.wiring.self_test import SelfTest, here
 from network.contract import Result
 from policy.explanations import explain
 from sql import abilities
@@ -69,7 +69,8 @@ def examine_router(
 
 
 def _self_test(operator_id: int, name: str) -> SelfTest:
-    return SelfTest(common.databases(), common.settings(), common.box(), operator_id, name)
+    where = here(common.state_folder(), common.settings())
+    return SelfTest(common.databases(), where, common.box(), operator_id, name)
 
 
 def _examine(operator: str, name: str, *, as_json: bool) -> None:

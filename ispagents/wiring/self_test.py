@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
 from ispagents.database import Databases
 from ispagents.errors import Problem
+from ispagents.installation import details_file
 from ispagents.settings import Settings
+from ispagents.state_folder import StateFolder
 from network.coa.errors import CoaError
 from network.contract import Result
 from policy.attributes import Attributes
@@ -23,16 +27,35 @@ from worker.self_test import address_list
 from worker.self_test.examining import Report, examine
 from worker.self_test.place import Place, place_of
 
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - compared, not bound
+
+
+class Here(NamedTuple):
+    """This node: its name, where its CoA leaves, and where its FreeRADIUS listens."""
+
+    node: str
+    address: str
+    listens: str
+
+
+def here(state: StateFolder, settings: Settings) -> Here:
+    """What the running installation says of itself, which may have been started with other settings than ours."""
+    try:
+        if state.holder() is not None:
+            running = json.loads(details_file(state).read_text())
+            return Here(running["node"]["name"], running["node"]["address"], running["radius"]["address"])
+    except (OSError, ValueError, KeyError):
+        pass  # it is just starting or stopping
+    return Here(settings.node_name, settings.node_address, settings.radius_address)
+
 
 class SelfTest:
     """The self-test of one router of one operator."""
 
-    def __init__(
-        self, databases: Databases, settings: Settings, box: SecretBox, operator_id: int, router_name: str
-    ) -> None:
+    def __init__(self, databases: Databases, here: Here, box: SecretBox, operator_id: int, router_name: str) -> None:
         """Opens nothing yet."""
         self._databases = databases
-        self._settings = settings
+        self._here = here
         self._box = box
         self._operator_id = operator_id
         self._router_name = router_name
@@ -65,15 +88,14 @@ class SelfTest:
         return address_list.put_back(lent.present) if back else address_list.with_test_list(lent.present)
 
     def _place(self, session: Session) -> Place:
-        settings = self._settings
-        listening = settings.radius_address
+        listens = self._here.listens
         return place_of(
             session,
             router_by_name(session, self._operator_id, self._router_name),
             self._box,
-            node=settings.node_name,
-            source=settings.node_address,
-            other_sources=(listening,) if listening != "0.0.0.0" else (),  # noqa: S104 - compared, not bound
+            node=self._here.node,
+            source=self._here.address,
+            other_sources=(listens,) if listens != EVERY_ADDRESS else (),
         )
 
     @contextmanager

@@ -1,6 +1,7 @@
 """`ispagents router test`: a diagnosis for people and programs, and abilities learnt with consent on a live session."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from fixtures_database import Isp
 
+from ispagents.installation import details_file
+from ispagents.state_folder import StateFolder
 from network.coa.target import Retransmission
 from simulators.nas import Nas
 from simulators.sessions import Session
@@ -259,6 +262,20 @@ def test_what_may_not_be_tried(isp: Any, ours: Isp) -> None:
             assert "not known what the session" in isp.refused(*trying)
         assert len(tower.nas.received) == 0
         assert events(ours) == []
+
+
+def test_packets_leave_from_where_the_running_installation_says(isp: Any) -> None:
+    """`up` may have other settings than the terminal of the test; what runs counts, as soon as it runs."""
+    state = StateFolder(isp.state)
+    with running(coa_sources=("127.82.0.9",)) as tower:
+        known(isp, tower)
+        details_file(state).parent.mkdir(exist_ok=True)
+        details_file(state).write_text(
+            json.dumps({"node": {"name": "n", "address": "127.82.0.9"}, "radius": {"address": "127.82.0.9"}})
+        )
+        assert isp("router", "test", "tower", "--json").json["verdict"] == "silent"
+        with state.lock():
+            assert isp.ok("router", "test", "tower")["verdict"] == "right"
 
 
 def test_a_router_of_another_node(isp: Any, database: Any) -> None:
