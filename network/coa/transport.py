@@ -235,7 +235,8 @@ class Transport:
         if self._loop is not None:
             now_s = self._loop.time()
             for flight in outgoing:
-                if not flight.over:
+                # A cancelled one is not over before its caller has run again.
+                if not (flight.over or flight.future.done()):
                     self._transmit(self._loop, flight, now_s)
 
     def _transmit(self, loop: asyncio.AbstractEventLoop, flight: Flight, now_s: float) -> None:

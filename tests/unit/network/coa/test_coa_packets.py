@@ -1,5 +1,7 @@
 """CoA and Disconnect packets as bytes, against vectors of FreeRADIUS, hashlib and pyrad."""
 
+import hashlib
+import hmac
 import struct
 
 import pytest
@@ -18,7 +20,7 @@ from network.coa.errors import (
     ReplyError,
     WrongIdentifierError,
 )
-from network.coa.packets import MAX_PACKET_BYTES, Kind, Request, decode_reply
+from network.coa.packets import MAX_PACKET_BYTES, Kind, Request, decode_reply, hmac_md5, md5
 
 SESSION = (("User-Name", "ann"), ("Acct-Session-Id", "81a00001"), ("Framed-IP-Address", "10.1.2.3"))
 CHANGE = Request(Kind.COA, (*SESSION, ("Mikrotik-Rate-Limit", "10M/50M")))
@@ -94,6 +96,13 @@ def test_order_is_kept():
     packet = Request(Kind.COA, pairs).encode(SECRET, 1, message_authenticator=False)
     first, user, second = packet.find(b"\xc5\x06\0\0\0\1"), packet.find(b"ann"), packet.find(b"\xc5\x06\0\0\0\2")
     assert 0 < first < user < second
+
+
+@given(st.binary(max_size=300), st.binary(min_size=1, max_size=100))
+def test_hashes_of_the_standard_library(data, secret):
+    """Our MD5 and HMAC-MD5 are those of hashlib and hmac, for secrets longer than a block too."""
+    assert md5(data) == hashlib.md5(data, usedforsecurity=False).digest()
+    assert hmac_md5(secret, data) == hmac.digest(secret, data, "md5")
 
 
 def test_packet_is_bounded():

@@ -299,6 +299,51 @@ async def test_cancelled_in_flight():
 
 
 @asynchronous
+async def test_cancelled_before_it_left():
+    """Packets are collected for a moment; one that is cancelled in it is never sent."""
+    async with ScriptedRouter() as router, open_transport() as transport:
+        target = target_of(router)
+        tasks = [asyncio.create_task(transport.exchange(target, request_for(user))) for user in ("ann", "bob")]
+        asyncio.get_running_loop().call_soon(tasks[0].cancel)
+        assert (await tasks[1]).reply.acknowledged
+        assert [values_of(data, 1) for data, _ in router.received] == [[b"bob"]]
+        assert tasks[0].cancelled()
+        assert transport.counters.sent == 1
+
+
+@asynchronous
+async def test_closed_before_it_left():
+    """What was collected when the transport closes is `closed`, without an attempt."""
+    async with ScriptedRouter() as router:
+        async with open_transport() as transport:
+            task = asyncio.create_task(transport.exchange(target_of(router), request_for("ann")))
+            await asyncio.sleep(0)
+        exchange = await task
+        assert (exchange.ending, exchange.attempts) == (Ending.CLOSED, 0)
+        assert exchange.started_at <= exchange.ended_at
+
+
+@asynchronous
+async def test_many_timers():
+    """One alarm serves routers with different timers: each is sent to as often as it should be, and ends in time."""
+    slower = Retransmission(first_timeout_s=0.05, back_off=1, max_timeout_s=0.05, max_attempts=3, jitter=0)
+    async with ScriptedRouter(stay_silent) as router, open_transport() as transport:
+        began = asyncio.get_running_loop().time()
+        wanted = [(slower, 3), (QUICK, 4)] * 50
+        exchanges = await asyncio.gather(
+            *[
+                transport.exchange(target_of(router, timers), request_for(f"u{number}"))
+                for number, (timers, _) in enumerate(wanted)
+            ]
+        )
+        assert [exchange.attempts for exchange in exchanges] == [attempts for _, attempts in wanted]
+        assert {exchange.ending for exchange in exchanges} == {Ending.NO_ANSWER}
+        assert asyncio.get_running_loop().time() - began < 5
+        assert transport.snapshot()["in_flight"] == 0
+        assert transport._alarm is None
+
+
+@asynchronous
 async def test_cancelled_while_waiting():
     """An exchange cancelled in the queue is never sent."""
     async with ScriptedRouter(stay_silent) as router, open_transport() as transport:
