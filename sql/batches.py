@@ -106,18 +106,16 @@ def approve_some(
     changes = _locked(session, operator_id, [change_id for change_id, _ in seen])
     desk = Desk(session, operator_id, now)
     desk.load(list(changes.values()))
-    result = []
-    for change_id, seen_hash in seen:
-        if change_id not in changes:
-            result.append(Decided(change_id, done=False, refused=f"There is no change {change_id} any more."))
-            continue
-        try:
-            done = desk.approve(changes[change_id], by=by, seen_hash=seen_hash)
-        except Refused as error:
-            result.append(Decided(change_id, done=False, refused=str(error)))
-        else:
-            result.append(Decided(change_id, done=done, refused=""))
-    return result
+    answers = desk.approve([(changes[one], digest) for one, digest in seen if one in changes], by)
+    return [_decided(change_id, answers.get(change_id)) for change_id, _ in seen]
+
+
+def _decided(change_id: int, answer: bool | Refused | None) -> Decided:
+    if answer is None:
+        return Decided(change_id, done=False, refused=f"There is no change {change_id} any more.")
+    if isinstance(answer, Refused):
+        return Decided(change_id, done=False, refused=str(answer))
+    return Decided(change_id, done=answer, refused="")
 
 
 def reject_some(session: Session, operator_id: int, change_ids: Sequence[int], *, by: str, note: str) -> list[Decided]:

@@ -55,8 +55,27 @@ class Desk:
         self._live = live_sessions(self._session, self._operator.id, services)
         self._judge.load(services)
 
-    def approve(self, change: Change, *, by: str, seen_hash: str) -> bool:
-        """As `approve`, for a change that was loaded."""
+    def approve(self, seen: list[tuple[Change, str]], by: str) -> dict[int, bool | Refused]:
+        """Approve changes as they were seen, in a fixed number of statements. By id: as `approve`, or why not."""
+        result: dict[int, bool | Refused] = {}
+        fit = []
+        for change, seen_hash in seen:
+            try:
+                self._check(change, seen_hash)
+            except Refused as error:
+                result[change.id] = error
+            else:
+                fit.append(change)
+        granted = []
+        for change, answer in _people(self._session, fit, by):
+            result[change.id] = answer
+            if answer is True:
+                access = self._decider.access(read_service(change.to_facts), self._now)
+                granted.append(Granted(change, self._services[change.service_id], access))
+        authorise(self._session, self._operator.id, granted, by)
+        return result
+
+    def _check(self, change: Change, seen_hash: str) -> None:
         if change.state != Intent.AWAITING_APPROVAL:
             raise Refused(f"Change {change.id} is {_words(change.state)} already and cannot be approved.")
         if seen_hash != change.preview_hash:
@@ -70,11 +89,6 @@ class Desk:
         why = self._judge.hindrance(ChangeKind(change.kind), service.id)
         if why:
             raise Refused(f"Change {change.id} cannot be approved now. {why}")
-        if not _enough_people(self._session, change, by):
-            return False
-        access = self._decider.access(read_service(change.to_facts), self._now)
-        authorise(self._session, self._operator.id, [Granted(change, service, access)], by)
-        return True
 
     def _refuse_stale(self, service: Service, change: Change) -> None:
         draft = draft_of(
@@ -103,7 +117,10 @@ def approve(session: Session, change: Change, *, by: str, seen_hash: str, now: d
     """
     desk = Desk(session, change.operator_id, now)
     desk.load([change])
-    return desk.approve(change, by=by, seen_hash=seen_hash)
+    answer = desk.approve([(change, seen_hash)], by)[change.id]
+    if isinstance(answer, Refused):
+        raise answer
+    return answer
 
 
 class StalePreview(Refused):
@@ -278,34 +295,50 @@ def leave(session: Session, change: Change, to: Intent, why: str) -> None:
     )
 
 
-def _enough_people(session: Session, change: Change, by: str) -> bool:
-    """Store this person's yes; whether as many different people as are needed said it to this preview."""
-    row = {
-        "operator_id": change.operator_id,
-        "change_id": change.id,
-        "person": by,
-        "preview_hash": change.preview_hash,
-        "at": func.clock_timestamp(),
-    }
-    mine = (Approval.change_id == change.id, Approval.person == by)
-    if session.scalar(select(Approval.preview_hash).where(*mine)) == change.preview_hash:
-        raise Refused(f"You have approved change {change.id} already; another person must approve it too.")
-    session.execute(
-        insert(Approval)
-        .values(row)
-        .on_conflict_do_update(
-            index_elements=["change_id", "person"],
-            set_={"preview_hash": change.preview_hash, "at": func.clock_timestamp()},
+def _people(session: Session, changes: list[Change], by: str) -> list[tuple[Change, bool | Refused]]:
+    """Store this person's yes to each; whether as many different people as it needs have said it to this preview."""
+    if not changes:
+        return []
+    ids = [change.id for change in changes]
+    before = _yes(session, ids)
+    answers: list[tuple[Change, bool | Refused]] = []
+    new = []
+    for change in changes:
+        people = {person for person, digest in before.get(change.id, ()) if digest == change.preview_hash}
+        if by in people:
+            again = f"You have approved change {change.id} already; another person must approve it too."
+            answers.append((change, Refused(again)))
+            continue
+        new.append(
+            {
+                "operator_id": change.operator_id,
+                "change_id": change.id,
+                "person": by,
+                "preview_hash": change.preview_hash,
+            }
         )
+        answers.append((change, len(people) + 1 >= change.needs_approvals))
+    if new:
+        # An earlier yes of the same person to another preview is replaced.
+        rows = insert(Approval).values(new)
+        newer = {"preview_hash": rows.excluded.preview_hash, "at": func.clock_timestamp()}
+        session.execute(rows.on_conflict_do_update(index_elements=["change_id", "person"], set_=newer))
+    for change, answer in answers:
+        if answer is False:
+            audit.record(
+                session, change.operator_id, by, "change:approval:join", service_id=change.service_id, change=change.id
+            )
+    return answers
+
+
+def _yes(session: Session, change_ids: list[int]) -> dict[int, list[tuple[str, str]]]:
+    rows = session.execute(
+        select(Approval.change_id, Approval.person, Approval.preview_hash).where(Approval.change_id.in_(change_ids))
     )
-    same = (Approval.change_id == change.id, Approval.preview_hash == change.preview_hash)
-    people = session.scalar(select(func.count()).select_from(Approval).where(*same)) or 0
-    if people >= change.needs_approvals:
-        return True
-    audit.record(
-        session, change.operator_id, by, "change:approval:join", service_id=change.service_id, change=change.id
-    )
-    return False
+    found: dict[int, list[tuple[str, str]]] = {}
+    for row in rows:
+        found.setdefault(row.change_id, []).append((row.person, row.preview_hash))
+    return found
 
 
 def _move(change: Change, to: Intent) -> None:
