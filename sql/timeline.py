@@ -1,116 +1,273 @@
-"""One ordered story of a customer: money, decisions, approvals, packets and replies, sessions, refused logins."""
+"""One ordered story of a customer: money, decisions, approvals, packets and replies, sessions, refused logins, notes.
+
+One query tells a page, whatever the length of the story: every part of it stops at the page's size. Pages go back in
+time by the key of their oldest entry. The words are `policy.story`'s.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from sql.models import Service
+from policy.story import Kind, Told, tell
+from sql.errors import Refused
+from sql.models import Operator, Service
 
 MOST = 1000
 
 
 class Entry(NamedTuple):
-    """One thing that happened. `details` are for programs; `sentence` is for people."""
+    """One thing that happened. `details` are for programs; `sentence` and `evidence` are for people.
+
+    `key` goes on from here: `timeline(before=key)` tells what was before this entry.
+    """
 
     at: datetime
-    kind: str
+    kind: Kind
     sentence: str
     details: dict[str, Any]
+    evidence: tuple[str, ...]
+    key: str
 
 
-_QUERIES: dict[str, str] = {
-    "invoice": """
-        SELECT issued_at AS at, format('Invoice %s over %s %s, due %s.', number,
-            to_char(amount_minor / 100.0, 'FM999999999990.00'), currency, to_char(due_at AT TIME ZONE 'UTC',
-            'YYYY-MM-DD HH24:MI')) AS sentence, jsonb_build_object('number', number, 'amount_minor', amount_minor) AS d
+class _Part(NamedTuple):
+    """What one kind of row tells. The query gives `at`, `d` (what the words need), and `id` with `sub` to order by."""
+
+    kind: Kind
+    query: str
+
+
+class Position(NamedTuple):
+    """A place in a story: everything before it is older, or came first in the same moment."""
+
+    at: datetime
+    place: int
+    id: int
+    sub: int
+
+
+_EVENT = (
+    "SELECT at, id, 0 AS sub, data || jsonb_build_object('actor', actor, 'event', event) AS d "
+    "FROM audit_events WHERE operator_id = :operator AND service_id = :service"
+)
+_TOLD_OTHERWISE = ("change:intent:", "change:approval:", "service:hold:", "service:override:", "service:binding:")
+
+# What happened at one and the same moment is told in this order: cause first. Names are part of keys.
+_PARTS: dict[str, _Part] = {
+    "invoice": _Part(
+        Kind.INVOICE,
+        """SELECT issued_at AS at, id, 0 AS sub, jsonb_build_object('number', number, 'amount_minor', amount_minor,
+            'currency', currency, 'due_at', due_at, 'description', description) AS d
         FROM invoices WHERE operator_id = :operator AND subscriber_id = :subscriber""",
-    "void": """
-        SELECT voided_at AS at, format('Invoice %s was taken back.', number) AS sentence,
-            jsonb_build_object('number', number) AS d
+    ),
+    "void": _Part(
+        Kind.INVOICE,
+        """SELECT voided_at AS at, id, 0 AS sub, jsonb_build_object('number', number, 'voided', true) AS d
         FROM invoices WHERE operator_id = :operator AND subscriber_id = :subscriber AND voided_at IS NOT NULL""",
-    "payment": """
-        SELECT created_at AS at, format('Payment of %s %s by %s.', to_char(amount_minor / 100.0, 'FM999999999990.00'),
-            currency, method) AS sentence, jsonb_build_object('payment', id, 'amount_minor', amount_minor) AS d
+    ),
+    "payment": _Part(
+        Kind.PAYMENT,
+        """SELECT created_at AS at, id, 0 AS sub, jsonb_build_object('payment', id, 'amount_minor', amount_minor,
+            'currency', currency, 'method', method, 'external_id', external_id, 'note', note) AS d
         FROM payments WHERE operator_id = :operator AND subscriber_id = :subscriber""",
-    "hold": """
-        SELECT created_at AS at, format('%s promised not to suspend before %s: %s', granted_by,
-            to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), reason) AS sentence,
-            jsonb_build_object('hold', id) AS d
-        FROM holds WHERE operator_id = :operator AND service_id = :service""",
-    "hold end": """
-        SELECT ended_at AS at, format('The promise of %s was taken back.', granted_by) AS sentence,
-            jsonb_build_object('hold', id) AS d
+    ),
+    "allocation": _Part(
+        Kind.ALLOCATION,
+        """SELECT paid.created_at AS at, paid.invoice_id AS id, paid.payment_id AS sub, jsonb_build_object(
+            'payment', paid.payment_id, 'number', invoice.number, 'amount_minor', paid.amount_minor,
+            'currency', invoice.currency) AS d
+        FROM invoices AS invoice JOIN allocations AS paid ON paid.invoice_id = invoice.id
+        WHERE invoice.operator_id = :operator AND invoice.subscriber_id = :subscriber""",
+    ),
+    "hold": _Part(
+        Kind.HOLD,
+        """SELECT created_at AS at, id, 0 AS sub, jsonb_build_object('hold', id, 'until', until, 'reason', reason,
+            'by', granted_by) AS d FROM holds WHERE operator_id = :operator AND service_id = :service""",
+    ),
+    "hold_end": _Part(
+        Kind.HOLD,
+        """SELECT ended_at AS at, id, 0 AS sub, jsonb_build_object('hold', id, 'by', granted_by, 'ended', true) AS d
         FROM holds WHERE operator_id = :operator AND service_id = :service AND ended_at IS NOT NULL""",
-    "change": """
-        SELECT created_at AS at, format('Change %s (%s) planned: %s %s', id, kind, cause, preview->>'consequence')
-            AS sentence, jsonb_build_object('change', id, 'state', state) AS d
+    ),
+    "override": _Part(
+        Kind.OVERRIDE,
+        """SELECT created_at AS at, id, 0 AS sub, jsonb_build_object('override', id, 'until', until,
+            'reason', reason, 'by', granted_by, 'undoes', undoes_change_id) AS d
+        FROM overrides WHERE operator_id = :operator AND service_id = :service""",
+    ),
+    "override_end": _Part(
+        Kind.OVERRIDE,
+        """SELECT ended_at AS at, id, 0 AS sub, jsonb_build_object('override', id, 'by', granted_by, 'ended', true,
+            'early', ended_at < until) AS d
+        FROM overrides WHERE operator_id = :operator AND service_id = :service AND ended_at IS NOT NULL""",
+    ),
+    "change": _Part(
+        Kind.CHANGE,
+        """SELECT created_at AS at, id, 0 AS sub, jsonb_build_object('change', id, 'kind', kind, 'state', state,
+            'cause', cause, 'consequence', preview->>'consequence', 'requested_by', requested_by,
+            'held_back', held_back, 'batch', batch_id, 'undoes', undoes_change_id) AS d
         FROM changes WHERE operator_id = :operator AND service_id = :service""",
-    "decision": """
-        -- A rule decides in the transaction that planned, whose now() is earlier than what was planned in it.
-        SELECT greatest(decided_at, created_at) AS at, format('Change %s %s by %s.%s', id, replace(state, '_', ' '),
-            coalesce(decided_by, 'the rule "' || rule || '"', 'the worker'),
-            CASE WHEN note = '' THEN '' ELSE ' ' || note END) AS sentence,
-            jsonb_build_object('change', id, 'state', state) AS d
+    ),
+    # Where one person is enough, the decision tells it.
+    "approval": _Part(
+        Kind.APPROVAL,
+        """SELECT approval.at, approval.change_id AS id, hashtextextended(approval.person, 0) AS sub,
+            jsonb_build_object('change', approval.change_id, 'by', approval.person,
+                'needs', change.needs_approvals) AS d
+        FROM changes AS change JOIN approvals AS approval ON approval.change_id = change.id
+        WHERE change.operator_id = :operator AND change.service_id = :service AND change.needs_approvals > 1""",
+    ),
+    # A rule decides in the transaction that planned, whose now() is earlier than what was planned in it.
+    "decision": _Part(
+        Kind.DECISION,
+        """SELECT greatest(decided_at, created_at) AS at, id, 0 AS sub, jsonb_build_object('change', id,
+            'state', state, 'by', decided_by, 'rule', rule, 'note', note) AS d
         FROM changes WHERE operator_id = :operator AND service_id = :service AND decided_at IS NOT NULL""",
-    "packet": """
-        SELECT coalesce(proof.ended_at, proof.started_at) AS at, format('%s to %s: %s%s', CASE step.route WHEN 'coa'
-            THEN 'CoA' ELSE 'Disconnect' END, router.name, coalesce(nullif(proof.explanation, ''), 'on its way.'),
-            CASE WHEN proof.round_trip_ms IS NULL THEN ''
-                ELSE format(' (%s ms)', round(proof.round_trip_ms::numeric, 1)) END) AS sentence,
-            jsonb_build_object('step', step.id, 'attempt', proof.attempt, 'sent', proof.sent, 'reply', proof.reply,
-                'outcome', proof.outcome, 'round_trip_ms', proof.round_trip_ms, 'why', step.why,
-                'started_at', proof.started_at, 'ended_at', proof.ended_at) AS d
+    ),
+    "step": _Part(
+        Kind.STEP,
+        """SELECT step.created_at AS at, step.id, 0 AS sub, jsonb_build_object('step', step.id, 'route', step.route,
+            'router', router.name, 'state', step.state, 'why', step.why, 'change', step.change_id) AS d
+        FROM steps AS step JOIN routers AS router ON router.id = step.router_id
+        WHERE step.operator_id = :operator AND step.service_id = :service""",
+    ),
+    "packet": _Part(
+        Kind.PACKET,
+        """SELECT coalesce(proof.ended_at, proof.started_at) AS at, proof.id, 0 AS sub, jsonb_build_object(
+            'step', step.id, 'route', step.route, 'router', router.name, 'attempt', proof.attempt,
+            'sent', proof.sent, 'reply', proof.reply, 'outcome', proof.outcome, 'cause', proof.cause,
+            'explanation', proof.explanation, 'packets', proof.packets, 'round_trip_ms', proof.round_trip_ms,
+            'why', step.why, 'started_at', proof.started_at, 'ended_at', proof.ended_at) AS d
         FROM steps AS step JOIN evidence AS proof ON proof.step_id = step.id
         JOIN routers AS router ON router.id = step.router_id
         WHERE step.operator_id = :operator AND step.service_id = :service""",
-    "proof": """
-        SELECT step.ended_at AS at, format('%s: %s', CASE step.state WHEN 'verified' THEN 'Proved'
-            ELSE initcap(step.state) END, step.explanation) AS sentence,
-            jsonb_build_object('step', step.id, 'state', step.state, 'proof', step.proof) AS d
-        FROM steps AS step WHERE step.operator_id = :operator AND step.service_id = :service
-            AND step.state IN ('verified', 'stuck', 'superseded') AND step.ended_at IS NOT NULL""",
-    "online": """
-        SELECT session.started_at AS at, format('Online on %s, session %s, address %s.', router.name,
-            session.acct_session_id, coalesce(host(session.framed_address), 'unknown')) AS sentence,
-            jsonb_build_object('session', session.id, 'stamp', session.class_stamp) AS d
+    ),
+    "offline": _Part(
+        Kind.OFFLINE,
+        """SELECT session.ended_at AS at, session.id, 0 AS sub, jsonb_build_object('session', session.id,
+            'router', router.name, 'acct_session_id', session.acct_session_id, 'ended_by', session.ended_by,
+            'terminate_cause', session.terminate_cause, 'download_bytes', session.download_bytes,
+            'upload_bytes', session.upload_bytes, 'session_time_s', session.session_time_s) AS d
+        FROM sessions AS session JOIN routers AS router ON router.id = session.router_id
+        WHERE session.operator_id = :operator AND session.service_id = :service AND session.ended_at IS NOT NULL""",
+    ),
+    # An acknowledged step that is not proved by `verify_by` is an alarm of that moment.
+    "proof": _Part(
+        Kind.PROOF,
+        """SELECT CASE step.state WHEN 'unverified' THEN greatest(step.ended_at, step.verify_by)
+                ELSE step.ended_at END AS at, step.id, 0 AS sub, jsonb_build_object('step', step.id,
+            'state', step.state, 'proof', step.proof, 'explanation', step.explanation, 'router', router.name) AS d
+        FROM steps AS step JOIN routers AS router ON router.id = step.router_id
+        WHERE step.operator_id = :operator AND step.service_id = :service
+            AND step.state IN ('verified', 'unverified', 'stuck', 'superseded')""",
+    ),
+    "online": _Part(
+        Kind.ONLINE,
+        """SELECT session.started_at AS at, session.id, 0 AS sub, jsonb_build_object('session', session.id,
+            'router', router.name, 'acct_session_id', session.acct_session_id, 'mac', session.mac,
+            'address', host(session.framed_address), 'stamp', session.class_stamp) AS d
         FROM sessions AS session JOIN routers AS router ON router.id = session.router_id
         WHERE session.operator_id = :operator AND session.service_id = :service""",
-    "offline": """
-        SELECT session.ended_at AS at, format('Offline: session %s ended (%s), %s MB down, %s MB up.',
-            session.acct_session_id, coalesce(nullif(session.terminate_cause, ''), replace(session.ended_by, '_', ' ')),
-            session.download_bytes / 1000000, session.upload_bytes / 1000000) AS sentence,
-            jsonb_build_object('session', session.id, 'ended_by', session.ended_by) AS d
-        FROM sessions AS session
-        WHERE session.operator_id = :operator AND session.service_id = :service AND session.ended_at IS NOT NULL""",
-    "refused": """
-        SELECT last_at AS at, format('Login refused on %s, %s in this hour: %s%s.', router.name, CASE times WHEN 1
-            THEN 'once' ELSE times || ' times' END, replace(reason, '_', ' '), CASE mac WHEN '' THEN ''
-            ELSE ', device ' || mac END) AS sentence, jsonb_build_object('reason', reason, 'mac', mac) AS d
-        FROM refused_logins JOIN routers AS router ON router.id = refused_logins.router_id
-        WHERE refused_logins.operator_id = :operator AND service_id = :service""",
-    "audit": """
-        SELECT at, format('%s: %s', actor, replace(replace(event, ':', ' '), '_', ' ')) AS sentence, data AS d
-        FROM audit_events WHERE operator_id = :operator AND service_id = :service
-            AND event NOT LIKE 'change:%' AND event NOT LIKE 'service:hold:%'""",
+    ),
+    "refused": _Part(
+        Kind.REFUSED,
+        """SELECT refused.last_at AS at, refused.id, 0 AS sub, jsonb_build_object('router', router.name,
+            'times', refused.times, 'reason', refused.reason, 'mac', refused.mac) AS d
+        FROM refused_logins AS refused JOIN routers AS router ON router.id = refused.router_id
+        WHERE refused.operator_id = :operator AND refused.service_id = :service""",
+    ),
+    "binding": _Part(Kind.BINDING, f"{_EVENT} AND starts_with(event, 'service:binding:')"),
+    "note": _Part(Kind.NOTE, f"{_EVENT} AND event = 'support:note:add'"),
+    "audit": _Part(
+        Kind.AUDIT,
+        f"{_EVENT} AND event <> 'support:note:add' AND "
+        + " AND ".join(f"NOT starts_with(event, '{words}')" for words in _TOLD_OTHERWISE),
+    ),
 }
+_NAMES = tuple(_PARTS)
+# Of 64 bits, as the database numbers rows; sub may be a hash.
+_KEY = re.compile(r"([0-9]{1,18}),(-?[0-9]{1,19})")
 
 
-def timeline(session: Session, service: Service, most: int = MOST) -> list[Entry]:
-    """The newest `most` entries of a customer's story, oldest first."""
-    values = {
+def timeline(
+    session: Session,
+    service: Service,
+    most: int = MOST,
+    *,
+    since: datetime | None = None,
+    before: Position | None = None,
+    kinds: Collection[Kind] = (),
+) -> list[Entry]:
+    """The newest `most` entries of a customer's story, oldest first; of some kinds, since a moment, before a place.
+
+    Times in the sentences are in the operator's time zone.
+    """
+    chosen = [name for name, part in _PARTS.items() if not kinds or part.kind in kinds]
+    bounds = ["at IS NOT NULL"]
+    values: dict[str, Any] = {
         "operator": service.operator_id,
         "service": service.id,
         "subscriber": service.subscriber_id,
         "most": most,
     }
-    parts = [
-        f"(SELECT {place} AS place, '{kind}' AS kind, at, sentence, d FROM ({query}) AS part)"  # noqa: S608 - constants
-        for place, (kind, query) in enumerate(_QUERIES.items())
-    ]
-    # What happened at one and the same moment is told in the order of the queries: cause first.
-    rows = session.execute(text(" UNION ALL ".join(parts) + " ORDER BY at DESC, place DESC LIMIT :most"), values)
-    return [Entry(row.at, row.kind, row.sentence, row.d) for row in reversed(rows.all())]
+    if since is not None:
+        bounds.append("at >= :since")
+        values["since"] = since
+    if before is not None:
+        # The first half alone can use an index.
+        bounds.append(
+            "at <= :before_at AND (at, {place}, id, sub) < (:before_at, :before_place, :before_id, :before_sub)"
+        )
+        values |= {f"before_{name}": value for name, value in before._asdict().items()}
+    where = " AND ".join(bounds)
+    parts = [_page(name, where.format(place=_NAMES.index(name))) for name in chosen]
+    story = " UNION ALL ".join(parts)
+    order = "ORDER BY at DESC, place DESC, id DESC, sub DESC LIMIT :most"
+    statement = f"SELECT * FROM ({story}) AS story {order}"  # noqa: S608 - constants; every value is bound
+    zone = session.get_one(Operator, service.operator_id).time_zone
+    return [_entry(row, zone) for row in reversed(session.execute(text(statement), values).all())]
+
+
+def position(key: str) -> Position:
+    """The place of an entry's key. Raises Refused."""
+    at, _, rest = key.partition(",")
+    name, _, numbers = rest.partition(",")
+    found = _KEY.fullmatch(numbers)
+    try:
+        moment = datetime.fromisoformat(at).astimezone(UTC)
+        if found is not None and name in _PARTS and "+" in at:
+            return Position(moment, _NAMES.index(name), int(found[1]), int(found[2]))
+    except (ValueError, OverflowError) as error:
+        raise _no_key(key) from error
+    raise _no_key(key)
+
+
+def _no_key(key: str) -> Refused:
+    return Refused(f"{key[:60]!r} is not the key of an entry; take it from the entry itself (--json).")
+
+
+def before_moment(moment: datetime) -> Position:
+    """The place before everything that happened at this moment."""
+    return Position(moment, -1, 0, 0)
+
+
+def _page(name: str, where: str) -> str:
+    place = _NAMES.index(name)
+    return (
+        f"(SELECT {place} AS place, at, id, sub, d "  # noqa: S608 - constants
+        f"FROM ({_PARTS[name].query}) AS part WHERE {where} "
+        "ORDER BY at DESC, id DESC, sub DESC LIMIT :most)"
+    )
+
+
+def _entry(row: Any, zone: str) -> Entry:
+    name = _NAMES[row.place]
+    kind = _PARTS[name].kind
+    told: Told = tell(kind, row.d, zone)
+    key = f"{row.at.astimezone(UTC).isoformat()},{name},{row.id},{row.sub}"
+    return Entry(row.at, kind, told.sentence, row.d, told.evidence, key)

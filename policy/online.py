@@ -1,0 +1,154 @@
+"""Why a live session is not what it should be: the step that is on its way, or in the way."""
+
+from __future__ import annotations
+
+from policy import wording
+from policy.access import Access
+from policy.cause import Cause, Code, NextStep
+from policy.changes.enforcement import Enforcement
+from policy.changes.route import RouteKind
+from policy.errors import PolicyError
+from policy.explanations import explain
+from policy.facts import INTERIM_INTERVAL_S
+from policy.rate_limit import parse
+from policy.situation import LatestStep, LiveLine, Situation
+from policy.wording import command
+
+# RFC 2866 promises no interims; a router that sends them is taken for gone after it missed two, as at logins.
+INTERIMS_MISSED = 2
+ROUTE_WORDS = {RouteKind.COA: "CoA", RouteKind.DISCONNECT: "Disconnect", RouteKind.NEXT_LOGIN: "change"}
+OPEN = (Enforcement.WAITING, Enforcement.STARTED, Enforcement.RETRYING)
+DONE = (Enforcement.VERIFIED, Enforcement.SUPERSEDED)
+
+
+def main_session(situation: Situation) -> LiveLine | None:
+    """The session that speaks for the customer: the newest that still reports, or the newest."""
+    newest = sorted(situation.sessions, key=lambda one: one.started_at, reverse=True)
+    return next((one for one in newest if not is_quiet(situation, one)), newest[0] if newest else None)
+
+
+def is_quiet(situation: Situation, line: LiveLine) -> bool:
+    """Whether a session has missed two interims."""
+    interval_s = line.due.interim_interval_s or INTERIM_INTERVAL_S
+    return (situation.now - line.last_seen_at).total_seconds() > INTERIMS_MISSED * interval_s
+
+
+def has(line: LiveLine) -> Access | None:
+    """What a session has, as far as it is known."""
+    return line.due if line.in_line else line.applied
+
+
+def is_slower(rate: str, than: str) -> bool:
+    """Whether a rate limit is below another one in a direction; "" is no limit, and so is a rate of 0."""
+    if rate == than or not rate:
+        return False
+    try:
+        one, other = parse(rate).rate_bps, parse(than).rate_bps if than else None
+    except PolicyError:
+        return False
+    pairs = ((one.up, other.up if other else 0), (one.down, other.down if other else 0))
+    return any(mine and (not theirs or mine < theirs) for mine, theirs in pairs)
+
+
+def is_unproved(line: LiveLine) -> bool:
+    """Whether the router said yes and the proof did not come in time."""
+    return line.step is not None and line.step.state == Enforcement.UNVERIFIED
+
+
+def out_of_line(situation: Situation, line: LiveLine) -> list[Cause]:
+    """Why a session does not have what is authorised: what stops all steps, the router, then the step itself."""
+    step, router = line.step, wording.short(line.router.name)
+    test = NextStep(command("router test", line.router.name), "see whether the router answers")
+    found = []
+    idle = step is None or step.state in DONE
+    if situation.writes_stopped_at is not None and (step is None or idle or step.state in OPEN):
+        age = wording.span(situation.now - situation.writes_stopped_at)
+        by = wording.short(situation.writes_stopped_by) or "somebody"
+        words = f"{by} stopped all network writes {age} ago"
+        go_on = NextStep(command("network start"), "let network writes go on, once that is safe")
+        found.append(Cause(Code.WRITES_STOPPED, words, "", (go_on,), "what waits is sent when they go on"))
+    if line.router.down_since is not None and step is not None and step.state not in DONE:
+        age = wording.span(situation.now - line.router.down_since)
+        words = f"router {router} has not answered for {age}"
+        found.append(
+            Cause(Code.ROUTER_DOWN, words, f"session {line.id}", (test,), "what waits is sent when it is back")
+        )
+    if step is None or idle:
+        status = NextStep(command("status"), "see whether the worker runs")
+        words = f"the worker has planned no step yet for its session on {router}"
+        found.append(Cause(Code.NO_STEP, words, f"session {line.id}", (status,)))
+        return found
+    found.append(_step(situation, line, step))
+    return found
+
+
+def _step(situation: Situation, line: LiveLine, step: LatestStep) -> Cause:
+    router = wording.short(line.router.name)
+    packet = f"the {ROUTE_WORDS.get(step.route, step.route.value)} to {router}"
+    evidence = f"step {step.id}"
+    steps = _look_at(situation, step)
+    test = NextStep(command("router test", line.router.name), _advice(line, step))
+    if step.route == RouteKind.NEXT_LOGIN:
+        words = f"{router} takes no CoA or Disconnect, so the change waits for the next login"
+        return Cause(Code.NEXT_LOGIN, words, evidence, steps, "let the customer restart the router at home")
+    if step.state == Enforcement.WAITING:
+        return _waiting(situation, step, packet, steps)
+    tries = "once" if step.attempts == 1 else f"{step.attempts} times"
+    if step.state == Enforcement.STARTED:
+        words = f"{packet} was sent and its answer is awaited"
+        return Cause(Code.STEP_WAITING, words, evidence, steps)
+    if step.state == Enforcement.RETRYING:
+        words = f"{packet} was tried {tries} in vain: {_happened(line, step)}"
+        again = f"it is tried again at {wording.minute(step.due_at, situation.time_zone)}"
+        return Cause(Code.STEP_RETRYING, words, evidence, (test, *steps), again)
+    if step.state == Enforcement.REFUSED:
+        words = f"{packet} was refused: {_happened(line, step)}"
+        return Cause(Code.STEP_REFUSED, words, evidence, (test, *steps))
+    if step.state == Enforcement.STUCK:
+        words = f"{packet} came to nothing after {step.attempts} attempts: {_happened(line, step)}"
+        return Cause(
+            Code.STEP_STUCK, words, evidence, (test, *steps), "it is tried again when the session next reports"
+        )
+    return unproved(situation, line, step)
+
+
+def unproved(situation: Situation, line: LiveLine, step: LatestStep) -> Cause:
+    """The router said yes, and nothing proves it yet (acknowledged), or in time (unverified)."""
+    router = wording.short(line.router.name)
+    age = wording.span(situation.now - (step.ended_at or step.created_at))
+    words = f"{router} said yes to the {ROUTE_WORDS.get(step.route, step.route.value)} {age} ago, and nothing proves it"
+    test = NextStep(command("router test", line.router.name), "see whether the router does what it acknowledges")
+    return Cause(
+        Code.STEP_UNPROVED,
+        words,
+        f"step {step.id}",
+        (test, *_look_at(situation, step)),
+        "look at the session on the router",
+    )
+
+
+def _waiting(situation: Situation, step: LatestStep, packet: str, steps: tuple[NextStep, ...]) -> Cause:
+    age = wording.span(situation.now - step.created_at)
+    behind = [wording.short(node.name) for node in situation.nodes if node.behind and not node.silent]
+    if step.route == RouteKind.DISCONNECT and behind:
+        status = NextStep(command("status"), "see why edge lags behind")
+        words = f"{packet} waits until the RADIUS server {' and '.join(behind)} has the change"
+        return Cause(Code.EDGE_BEHIND, words, f"step {step.id}", (status, *steps))
+    status = NextStep(command("status"), "see whether the worker runs")
+    return Cause(Code.STEP_WAITING, f"{packet} has waited for {age} to be sent", f"step {step.id}", (status, *steps))
+
+
+def _look_at(situation: Situation, step: LatestStep) -> tuple[NextStep, ...]:
+    if step.change_id is not None:
+        return (NextStep(command(f"change show {step.change_id}"), "see every packet and its answer"),)
+    return (NextStep(command("timeline", situation.username, "--kind packet"), "see every packet and its answer"),)
+
+
+def _happened(line: LiveLine, step: LatestStep) -> str:
+    said = explain(step.cause, router=wording.short(line.router.name)).happened if step.cause else step.explanation
+    return wording.clause(said) or "nothing is known of it"
+
+
+def _advice(line: LiveLine, step: LatestStep) -> str:
+    advice = explain(step.cause, router=wording.short(line.router.name)).next_step if step.cause else ""
+    return wording.escaped(advice).rstrip(".") or "see whether the router answers"
