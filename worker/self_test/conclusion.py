@@ -71,12 +71,7 @@ def conclude(place: Place, probes: tuple[Probe, ...]) -> Conclusion:
             "reach its customers at their next login.",
         )
     if first.nobody_listens:
-        return Conclusion(
-            Verdict.NOTHING_LISTENS,
-            f"{first.address} is up, but nothing listens on the usual ports: {place.name} does not accept incoming "
-            "requests.",
-            on_router=_accept(place),
-        )
+        return _closed_port(place, first, probes)
     if first.cause != "timeout":
         verdict = Verdict.UNREACHABLE if first.cause.startswith("network:") else Verdict.NOT_RADIUS
         return Conclusion(verdict, explain(first.cause, router=place.name, where=first.where).text)
@@ -164,14 +159,20 @@ def _answered_elsewhere(place: Place, probes: tuple[Probe, ...]) -> Conclusion |
                 here=_set(place, f"--coa-address {one.address}"),
             )
         if one.aim is Aim.SOURCE:
-            return Conclusion(
-                Verdict.WRONG_SOURCE,
-                f"{place.name} answers to {one.source} and not to {place.source}, from which CoA leaves here: it knows "
-                "another of our addresses as its RADIUS server.",
-                on_router=f"/radius add service=ppp,hotspot address={place.source} secret=THE-SECRET",
-                here=f"ISPAGENTS_NODE_ADDRESS={one.source}",
-            )
+            return _wrong_source(place, one)
     return None
+
+
+def _wrong_source(place: Place, one: Probe) -> Conclusion:
+    sentence = (
+        f"{place.name} answers to {one.source} and not to {place.source}, from which CoA leaves here: it knows another "
+        "of our addresses as its RADIUS server."
+    )
+    here = f"ISPAGENTS_NODE_ADDRESS={one.source}"
+    if one.port != place.target.port:
+        sentence += f" The port is wrong as well: it answers on {one.port}, and {place.target.port} is set here."
+        here += f", and {_set(place, f'--coa-port {one.port}')}"
+    return Conclusion(Verdict.WRONG_SOURCE, sentence, here=here)
 
 
 def _wrong_signing(place: Place) -> Conclusion:
@@ -193,6 +194,26 @@ def _wrong_secret(place: Place, first: Probe) -> Conclusion:
         f"{place.name} answers on port {first.port}, but signs with another secret than the one stored here.",
         on_router=f"/radius set [find address={place.source}] secret=THE-SECRET",
         here=_set(place, "--secret-stdin"),
+    )
+
+
+def _closed_port(place: Place, first: Probe, probes: tuple[Probe, ...]) -> Conclusion:
+    open_ = next((one for one in probes if one.aim is Aim.PORT and one.cause == "timeout"), None)
+    if open_ is not None:
+        # The same machine refuses one port by ICMP and takes packets on the other.
+        return Conclusion(
+            Verdict.WRONG_PORT,
+            f"Nothing listens on port {first.port}, which is set here; something has port {open_.port} open, so that "
+            f"is most likely the port. It says nothing to us there: the secret differs as well, or {place.name} knows "
+            f"another address than {place.source} as its RADIUS server.",
+            on_router=_accept(place),
+            here=_set(place, f"--coa-port {open_.port}"),
+        )
+    return Conclusion(
+        Verdict.NOTHING_LISTENS,
+        f"{first.address} is up, but nothing listens on the usual ports: {place.name} does not accept incoming "
+        "requests.",
+        on_router=_accept(place),
     )
 
 

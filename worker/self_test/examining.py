@@ -74,10 +74,9 @@ async def _about_the_silence(
     transport: Transport, place: Place, who: Session, patience: Retransmission, usual_ports: tuple[int, ...]
 ) -> list[Probe]:
     base = place.target
+    ports = tuple(dict.fromkeys((base.port, *usual_ports)))
     asked: list[Coroutine[None, None, Probe | None]] = [
-        ask(transport, place, who, Aim.PORT, variant(base, patience=patience, port=port))
-        for port in usual_ports
-        if port != base.port
+        ask(transport, place, who, Aim.PORT, variant(base, patience=patience, port=port)) for port in ports[1:]
     ]
     signing = variant(base, patience=patience, message_authenticator=not base.message_authenticator)
     asked += [
@@ -86,15 +85,15 @@ async def _about_the_silence(
             ask(transport, place, who, Aim.ADDRESS, variant(base, patience=patience, address=address))
             for address in place.addresses_elsewhere
         ),
-        *(_from_elsewhere(place, who, source, patience) for source in place.other_sources),
+        *(_from_elsewhere(place, who, source, patience, port) for source in place.other_sources for port in ports),
     ]
     return [probe for probe in await asyncio.gather(*asked) if probe is not None]
 
 
-async def _from_elsewhere(place: Place, who: Session, source: str, patience: Retransmission) -> Probe | None:
+async def _from_elsewhere(place: Place, who: Session, source: str, patience: Retransmission, port: int) -> Probe | None:
     """The same from another address of this machine; None where it is not this machine's after all."""
     try:
         async with Transport(source, max_sockets=1) as transport:
-            return await ask(transport, place, who, Aim.SOURCE, variant(place.target, patience=patience))
+            return await ask(transport, place, who, Aim.SOURCE, variant(place.target, patience=patience, port=port))
     except CoaError:
         return None

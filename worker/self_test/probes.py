@@ -148,6 +148,7 @@ def _means(place: Place, aim: Aim, cause: str, answered: bool, where: str) -> st
         return {
             Aim.IDENTIFICATION: "It understands this identification.",
             Aim.DISCONNECT: "It takes Disconnect as well.",
+            Aim.SOURCE: "Reachable, right port and secret; it takes requests from this address.",
         }.get(aim, "Reachable, right port, right secret, and our address is accepted.")
     if cause == "acknowledged":
         return "It says yes to a session that cannot exist, so its yes proves nothing."

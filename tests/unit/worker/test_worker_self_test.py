@@ -184,7 +184,32 @@ def test_the_wrong_source_address():
             found = await report(place(nas.coa_port, other_sources=("192.0.2.77", ELSEWHERE)), free_port())
             assert found.conclusion.verdict == Verdict.WRONG_SOURCE
             assert found.conclusion.here == f"ISPAGENTS_NODE_ADDRESS={ELSEWHERE}"
-            assert f"address={HERE}" in found.conclusion.on_router
+
+    asyncio.run(story())
+
+
+def test_the_wrong_source_address_and_the_wrong_port():
+    """Both mistakes at once are both named."""
+
+    async def story():
+        async with running(coa_sources=(ELSEWHERE,)) as nas:
+            found = await report(place(free_port(), other_sources=(ELSEWHERE,)), nas.coa_port)
+            assert found.conclusion.verdict == Verdict.WRONG_SOURCE
+            assert f"it answers on {nas.coa_port}" in found.conclusion.sentence
+            assert f"--coa-port {nas.coa_port}" in found.conclusion.here
+
+    asyncio.run(story())
+
+
+def test_the_wrong_port_and_silence_on_the_right_one():
+    """One port is refused by ICMP and the other open but silent: that is most likely the port, and not all is said."""
+
+    async def story():
+        async with running(secret=b"another secret") as nas:
+            found = await report(place(free_port()), nas.coa_port)
+            assert found.conclusion.verdict == Verdict.WRONG_PORT
+            assert f"port {nas.coa_port} open" in found.conclusion.sentence
+            assert "the secret differs as well, or" in found.conclusion.sentence
 
     asyncio.run(story())
 
