@@ -27,17 +27,16 @@ class Healing:
         self._session = session
         self._operator = operator
         self._run: HealingRun | None = None
-        self._most = 0
+        self._most: int | None = None
         self._held = 0
 
     def take(self) -> bool:
         """Whether one more session may be healed; counts it, or counts that it must wait."""
-        if self._run is None:
-            self._run, self._most = self._begin()
-        if self._run.steps >= self._most:
+        run = self._run = self._run or self._begin()
+        if run.steps >= self._operator.brake_free and run.steps >= self._allowed():
             self._held += 1
             return False
-        self._run.steps += 1
+        run.steps += 1
         return True
 
     def end(self) -> None:
@@ -59,23 +58,27 @@ class Healing:
         self._run.held = max(self._run.held, self._held)
         self._session.flush()
 
-    def _begin(self) -> tuple[HealingRun, int]:
-        operator = self._operator
-        self._session.execute(insert(HealingRun).values(operator_id=operator.id).on_conflict_do_nothing())
-        run, now = self._session.execute(
-            select(HealingRun, func.clock_timestamp())
-            .where(HealingRun.operator_id == operator.id)
+    def _begin(self) -> HealingRun:
+        operator_id = self._operator.id
+        self._session.execute(insert(HealingRun).values(operator_id=operator_id).on_conflict_do_nothing())
+        found = self._session.execute(
+            select(HealingRun, func.clock_timestamp().label("now"))
+            .where(HealingRun.operator_id == operator_id)
             .with_for_update()
             .execution_options(populate_existing=True)
         ).one()
-        if run.began_at + RUN <= now:
-            run.began_at, run.steps, run.held = now, 0, 0
-        if run.steps < operator.brake_free:
-            # Enough for every day, without counting the services. When it is used up the next look counts them.
-            return run, operator.brake_free
-        active = self._session.scalar(
-            select(func.count())
-            .select_from(Service)
-            .where(Service.operator_id == operator.id, Service.closed_at.is_(None))
-        )
-        return run, allowed(active or 0, brake_terms(operator))
+        run: HealingRun = found.HealingRun
+        if run.began_at + RUN <= found.now:
+            run.began_at, run.steps, run.held = found.now, 0, 0
+        return run
+
+    def _allowed(self) -> int:
+        """What the brake allows in this run. The services are counted only when what is free is used up."""
+        if self._most is None:
+            active = self._session.scalar(
+                select(func.count())
+                .select_from(Service)
+                .where(Service.operator_id == self._operator.id, Service.closed_at.is_(None))
+            )
+            self._most = allowed(active or 0, brake_terms(self._operator))
+        return self._most

@@ -82,7 +82,7 @@ def add_health(session: Session, operator_id: int, rows: list[dict[str, Any]]) -
             Router.name.in_([row["name"] for row in rows]),
         )
     )
-    known: dict[str, RouterHealth] = dict(found.tuples().all())
+    known = {row.name: row.RouterHealth for row in found}
     return [row | _row(known.get(row["name"])) for row in rows]
 
 

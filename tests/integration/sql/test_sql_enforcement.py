@@ -3,15 +3,16 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fixtures_database import Database, Isp, outcome
+from enforced import Line
+from fixtures_database import Database, Isp
 from sqlalchemy import text
 
 from policy.changes.enforcement import Enforcement
 from policy.changes.route import RouteKind
 from sql import customers
-from sql.attempts import Claimed, claim, edges_have, store_outcomes
+from sql.attempts import claim, edges_have
 from sql.enforcement import enforce
-from sql.models import Evidence, Router, Service
+from sql.models import Router, Service
 
 
 @pytest.fixture
@@ -24,57 +25,6 @@ def isp(database: Database) -> Isp:
 def router(isp: Isp) -> Router:
     """A router that was seen changing address lists by CoA."""
     return isp.router(coa_address_list=True)
-
-
-class Line:
-    """A service online with an earlier access than the authorised one."""
-
-    def __init__(self, isp: Isp, router: Router) -> None:
-        """Opened, online, and then given another plan."""
-        self.isp, self.router = isp, router
-        self.plan = isp.plan("Before", address_lists=["online"])
-        self.service = isp.service(plan=self.plan)
-        isp.review()
-        self.stamp = isp.fresh(self.service).authorised_stamp
-        self.session_id = isp.online(self.service, router, self.stamp)
-
-    def change_speed(self, rate_limit: str) -> None:
-        """A new version of the plan, authorised by a rule."""
-        with self.isp.web() as session:
-            customers.change_plan(
-                session, self.isp.operator_id, name="Before", facts={"rate_limit": rate_limit}, actor="a test"
-            )
-        self.isp.review()
-
-    def enforce(self) -> int:
-        """Plan what is needed."""
-        with self.isp.worker() as session:
-            return enforce(session, self.isp.operator_id, [self.service.id], datetime.now(UTC))
-
-    def claim(self) -> list[Claimed]:
-        """Claim what is due."""
-        with self.isp.worker() as session:
-            return claim(session, self.isp.operator_id, self.router.id, 100)
-
-    def store(self, claimed: Claimed, state: Enforcement, said: str = "applied", **more: object) -> None:
-        """Store how an attempt ended, and look again, as the worker does."""
-        with self.isp.worker() as session:
-            store_outcomes(session, self.isp.operator_id, [outcome(claimed, state, said, **more)])
-        self.enforce()
-
-    def states(self) -> list[tuple[str, str]]:
-        """Route and state of each step, oldest first."""
-        return [(step.route, step.state) for step in self.isp.steps(self.service)]
-
-    def make_due(self) -> None:
-        """Let the waiting time of every open step be over."""
-        with self.isp.worker() as session:
-            session.execute(text("UPDATE steps SET due_at = now() - interval '1 second' WHERE ended_at IS NULL"))
-
-    def evidence(self) -> list[Evidence]:
-        """All attempts, oldest first."""
-        with self.isp.worker() as session:
-            return list(session.query(Evidence).order_by(Evidence.id))
 
 
 @pytest.fixture
@@ -177,7 +127,7 @@ def test_a_disconnect_that_was_acknowledged_is_not_sent_again(isp: Isp) -> None:
     line = Line(isp, isp.router(coa_address_list=False))
     with isp.web() as session:
         customers.change_plan(
-            session, isp.operator_id, name="Before", facts={"address_lists": ["other"]}, actor="a test"
+            session, isp.operator_id, name=line.plan.name, facts={"address_lists": ["other"]}, actor="a test"
         )
     isp.review()
     line.enforce()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from network.contract import Outcome, Result
+from policy.changes.breaker import Heard
 from policy.changes.enforcement import ATTEMPTS_MAXIMUM, MOVES, Enforcement
 from policy.changes.route import RouteKind
 from sql.attempts import Claimed
@@ -14,10 +15,10 @@ NOW = datetime(2026, 11, 22, 16, 0, tzinfo=UTC)
 LAST = ATTEMPTS_MAXIMUM
 
 
-def claimed(attempt: int = 1, *, was_unknown: bool = False) -> Claimed:
+def claimed(attempt: int = 1, *, was_unknown: bool = False, probe: bool = False) -> Claimed:
     """A step on its way."""
     pairs = (("Mikrotik-Rate-Limit", "1M/1M"),)
-    return Claimed(1, 2, 3, 4, attempt, RouteKind.COA, pairs, "1-ab", None, "anna", "8100", "", was_unknown)
+    return Claimed(1, 2, 3, 4, attempt, RouteKind.COA, pairs, "1-ab", None, "anna", "8100", "", was_unknown, probe)
 
 
 def result(outcome: Outcome, cause: str = "", *, may_retry: bool = False, **more) -> Result:
@@ -72,6 +73,35 @@ def test_no_answer_leaves_a_step_without_a_state(outcome, may_retry, attempt):
 
     assert judged.state in MOVES[Enforcement.STARTED] - {Enforcement.STARTED}
     assert judged.state != Enforcement.RETRYING or attempt < LAST
+
+
+@pytest.mark.parametrize("attempt", [1, LAST, LAST + 100])
+def test_a_probe_of_a_silent_router_uses_up_no_attempt(attempt):
+    """However often it is tried, the step waits for its router; an answer ends it as always."""
+    silence = result(Outcome.NO_ANSWER, "timeout", may_retry=True)
+    assert judge(claimed(attempt, probe=True), silence).state == Enforcement.RETRYING
+    assert judge(claimed(LAST, probe=True), result(Outcome.REFUSED)).state == Enforcement.REFUSED
+    assert judge(claimed(LAST, probe=True), result(Outcome.UNKNOWN, may_retry=True)).state == Enforcement.STUCK
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause", "may_retry", "packets", "heard"),
+    [
+        (Outcome.APPLIED, "acknowledged", False, 1, Heard.ANSWER),
+        (Outcome.ALREADY_SO, "already_offline", False, 1, Heard.ANSWER),
+        (Outcome.REFUSED, "error_cause:401", False, 1, Heard.ANSWER),
+        (Outcome.REFUSED, "not_changeable:Framed-Pool", False, 0, Heard.NOTHING),
+        (Outcome.NO_ANSWER, "timeout", True, 5, Heard.MISS),
+        (Outcome.NO_ANSWER, "wrong_secret_signs", False, 5, Heard.NOTHING),
+        (Outcome.UNREACHABLE, "port_unreachable", True, 5, Heard.MISS),
+        (Outcome.UNREACHABLE, "secret_unusable", False, 0, Heard.NOTHING),
+        (Outcome.UNKNOWN, "edge_behind", True, 0, Heard.NOTHING),
+        (Outcome.UNKNOWN, "closed", True, 1, Heard.NOTHING),
+    ],
+)
+def test_what_an_attempt_tells_about_its_router(outcome, cause, may_retry, packets, heard):
+    """A refusal is an answer; what was not sent, or was answered by nobody knows whom, tells nothing."""
+    assert judge(claimed(), result(outcome, cause, may_retry=may_retry, attempts=packets)).heard == heard
 
 
 def test_a_session_the_router_does_not_know_is_over():
