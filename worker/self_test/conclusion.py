@@ -14,7 +14,6 @@ from worker.self_test.probes import Aim, Probe
 # 402 misses an attribute, 403 means another router, 404 and 406 do not understand, 508 fits several sessions.
 UNIDENTIFIED: Final = frozenset({f"error_cause:{number}" for number in (402, 403, 404, 406, 508)})
 GONE: Final = frozenset({"session_gone", "already_offline"})
-UNSUPPORTED: Final = frozenset({"error_cause:406", "error_cause:501"})
 
 
 class Verdict(StrEnum):
@@ -79,28 +78,30 @@ def conclude(place: Place, probes: tuple[Probe, ...]) -> Conclusion:
 
 
 def _answered(place: Place, first: Probe, probes: tuple[Probe, ...]) -> Conclusion:
-    if first.cause == "acknowledged":
+    disconnect = next((one for one in probes if one.aim is Aim.DISCONNECT), first)
+    if "acknowledged" in (first.cause, disconnect.cause):
         return Conclusion(
             Verdict.YES_TO_ANYTHING,
             f"{place.name} is reached and has the right secret, but says yes to a session that cannot exist: do not "
             "trust its acknowledgements, only its accounting.",
         )
-    disconnect = next((one for one in probes if one.aim is Aim.DISCONNECT), first)
     if first.cause in UNIDENTIFIED and disconnect.cause not in GONE:
         return _unidentified(place, first, probes)
     if first.cause not in GONE:
         said = explain(first.cause, router=place.name, where=first.where)
         other = " It takes Disconnect." if disconnect.cause in GONE else ""
+        start = f"{place.name} is reached and has the right secret, but refuses CoA.{other}"
         return Conclusion(
             Verdict.REFUSES,
-            f"{place.name} is reached and has the right secret, but refuses CoA.{other} {said.happened} "
-            f"{said.next_step}",
+            " ".join(part for part in (start, said.happened, said.next_step) if part),
             on_router=_accept(place) if first.cause == "error_cause:501" else "",
         )
-    if disconnect.cause in UNSUPPORTED or not disconnect.answered:
+    if disconnect.cause not in GONE:
+        said = explain(disconnect.cause, router=place.name, where=disconnect.where)
         return Conclusion(
             Verdict.NO_DISCONNECT,
-            f"{place.name} takes CoA, but no Disconnect, so what CoA cannot change waits for the next login.",
+            f"{place.name} takes CoA, but no Disconnect, so what CoA cannot change waits for the next login. "
+            f"{said.happened}",
         )
     if not place.takes_coa:
         return Conclusion(
