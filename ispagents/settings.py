@@ -25,6 +25,13 @@ def _ipv4(value: str) -> str:
     return str(ipaddress.IPv4Address(value))
 
 
+def _whole_path(value: Path) -> Path:
+    """Every process has a folder of its own to start from, so a path that begins there names another file for each."""
+    if not value.is_absolute():
+        raise ValueError("it should be a whole path that begins with /")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -34,6 +41,7 @@ class Settings(BaseSettings):
 
     `node_address` is where this node's CoA leaves: routers accept it only from a RADIUS server that they know.
     `web_behind_tls`: a proxy in front of the pages speaks HTTPS and sets X-Forwarded-For, -Proto and -Host.
+    `audit_anchor_file` gets a line for the end of each operator's audit when it has moved, at most once a minute.
     """
 
     model_config = SettingsConfigDict(env_prefix="ISPAGENTS_", extra="forbid")
@@ -47,6 +55,7 @@ class Settings(BaseSettings):
     web_idle_minutes: Annotated[int, Field(ge=1, le=720)] = 30
     node_name: Annotated[str, Field(min_length=1, max_length=253)] = Field(default_factory=socket.gethostname)
     node_address: Address = "127.0.0.1"
+    audit_anchor_file: Annotated[Path, AfterValidator(_whole_path)] | None = None
     database_owner_url: SecretStr | None = None
     database_web_url: SecretStr | None = None
     database_worker_url: SecretStr | None = None

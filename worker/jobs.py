@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sql.jobs import ENFORCE, PLANNING_QUEUE, REVIEW, ROUTERS_QUEUE, WORK_ROUTER, node_queue
 from worker import planning
 from worker.enforce import RouterWorker
+from worker.sealing import keep_sealed
 from worker.watch import Watch
 
 log = structlog.get_logger("worker.jobs")
@@ -66,9 +68,15 @@ def quiet_jobs() -> None:
 
 
 async def run(
-    app: App, conninfo: str, engine: Engine, node: str, stop: asyncio.Event, ready: Callable[[], None]
+    app: App,
+    conninfo: str,
+    engine: Engine,
+    node: str,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    anchors: Path | None = None,
 ) -> None:
-    """Work until `stop` is set; `ready` is called once the database was reached.
+    """Work until `stop` is set; `ready` is called once the database was reached. `anchors` is the audit's anchor file.
 
     Raises DatabaseLost when its connection breaks: Procrastinate would go on, but deaf to notifications, and every
     payment would wait for its polling. The caller begins anew with a fresh app.
@@ -80,6 +88,7 @@ async def run(
                 asyncio.ensure_future(_work(app, f"planner@{node}", [PLANNING_QUEUE], PLANNING_SLOTS)),
                 asyncio.ensure_future(_work(app, f"worker@{node}", [ROUTERS_QUEUE, node_queue(node)], ROUTER_SLOTS)),
                 asyncio.ensure_future(_tick(app, engine)),
+                asyncio.ensure_future(keep_sealed(engine, anchors)),
                 asyncio.ensure_future(_watch(watched)),
                 asyncio.ensure_future(stop.wait()),
             ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ispagents.cli import (
+    audit,
     batch,
     change,
     db,
@@ -40,6 +41,7 @@ NOUNS = {
     "batch": batch.app,
     "override": override.app,
     "network": network.app,
+    "audit": audit.app,
     "db": db.app,
 }
 

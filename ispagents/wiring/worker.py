@@ -42,7 +42,8 @@ async def _main(state: StateFolder, settings: Settings) -> None:
         while not stop.is_set():
             app = build_app(conninfo, engine, RouterWorker(engine, transport, box, stop.is_set))
             try:
-                await run(app, conninfo, engine, settings.node_name, stop, (state.run / WORKER_READY).touch)
+                ready = (state.run / WORKER_READY).touch
+                await run(app, conninfo, engine, settings.node_name, stop, ready, settings.audit_anchor_file)
             except DatabaseLost as lost:
                 if not down:
                     log.warning("no database; changes wait", error=str(lost))
