@@ -15,6 +15,8 @@ from policy.standing import Standing
 from policy.wording import command
 
 HOLD_DAYS = 7
+# The worker acts within a second or two; what waits longer is worth a word.
+LATE = timedelta(seconds=5)
 OUT = (Standing.SUSPENDED, Standing.CLOSED)
 # Changes that give something: while one of them waits, the customer has less than billing says.
 GIVING = (ChangeKind.OPEN, ChangeKind.RESTORE, ChangeKind.PLAN, ChangeKind.ADDRESS)
@@ -116,7 +118,8 @@ def undecided(situation: Situation) -> Cause | None:
     if _is_overlooked(situation):
         steps = (NextStep(command("status"), "see whether the worker runs"),)
         since = situation.review_due_at
-        late = f" for {wording.span(situation.now - since)}" if since is not None and since < situation.now else ""
+        waits = situation.now - since if since is not None else timedelta()
+        late = f" for {wording.span(waits)}" if waits > LATE else ""
         moved = situation.authorised_standing in OUT
         news = (
             f"billing says {situation.standing.value} now"

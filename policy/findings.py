@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from policy import wording
+from policy.access import Kind
 from policy.cause import KIND_WORDS, approvers
 from policy.changes.intent import Intent
 from policy.offline import end_of
@@ -15,6 +16,7 @@ from policy.reasons import sentence
 from policy.situation import LiveLine, Situation
 
 SHOWN = 5
+ACCESS_WORDS = {Kind.GRANT: "full access", Kind.RESTRICT: "the walled garden", Kind.DENY: "no access"}
 
 
 class Finding(NamedTuple):
@@ -102,7 +104,7 @@ def _authorised(situation: Situation) -> Iterator[Finding]:
     lists = f", address list {wording.short(', '.join(access.address_lists))}" if access.address_lists else ""
     number = situation.authorised_change_id
     yield Finding(
-        f"Authorised is: {access.kind.value}{rate}{lists}. {sentence(access.reason)}",
+        f"Authorised: {ACCESS_WORDS[access.kind]}{rate}{lists}. {sentence(access.reason)}",
         f"change {number}" if number is not None else "",
         situation.authorised_at,
     )
@@ -169,7 +171,7 @@ def _differs(line: LiveLine) -> str:
     if line.applied is None:
         return "was given something that is not known here"
     speed = f", speed {line.applied.rate_limit}" if line.applied.rate_limit else ""
-    return f"still has: {line.applied.kind.value}{speed}"
+    return f"still has {ACCESS_WORDS[line.applied.kind]}{speed}"
 
 
 def _refusals(situation: Situation) -> Iterator[Finding]:

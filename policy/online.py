@@ -18,6 +18,8 @@ from policy.wording import command
 INTERIMS_MISSED = 2
 ROUTE_WORDS = {RouteKind.COA: "CoA", RouteKind.DISCONNECT: "Disconnect", RouteKind.NEXT_LOGIN: "change"}
 OPEN = (Enforcement.WAITING, Enforcement.STARTED, Enforcement.RETRYING)
+# The advice of the catalogue where it is the very command that stands beside it.
+TESTING = "ispagents router test"
 DONE = (Enforcement.VERIFIED, Enforcement.SUPERSEDED)
 
 
@@ -151,4 +153,6 @@ def _happened(line: LiveLine, step: LatestStep) -> str:
 
 def _advice(line: LiveLine, step: LatestStep) -> str:
     advice = explain(step.cause, router=wording.short(line.router.name)).next_step if step.cause else ""
-    return wording.escaped(advice).rstrip(".") or "see whether the router answers"
+    if not advice or TESTING in advice:
+        return "tell the likely causes apart: address, port, secret, abilities"
+    return wording.escaped(advice).rstrip(".")

@@ -117,9 +117,9 @@ def _step(data: Data, _: str) -> Told:
 
 def _packet(data: Data, _: str) -> Told:
     trip = data.get("round_trip_ms")
-    took = f" ({float(trip):.1f} ms)" if trip is not None else ""
+    took = f", {float(trip):.1f} ms" if trip is not None else ""
     said = str(data.get("explanation") or "on its way.")
-    return Told(f"{_route(data)}: {said}{took}" if took else f"{_route(data)}: {said}", _attributes(data))
+    return Told(f"{_route(data)}{took}: {said}", _attributes(data))
 
 
 def _attributes(data: Data) -> tuple[str, ...]:
