@@ -231,3 +231,12 @@ def test_nonsense_is_refused_in_one_sentence(isp: Any) -> None:
     """Each of the list above: exit code 2."""
     for words in NONSENSE:
         assert len(isp.refused("audit", *words)) > 15, words
+
+
+@pytest.mark.parametrize("value", ["anchors", "", "./x"])
+def test_an_anchor_file_needs_a_whole_path(isp: Any, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Every process starts in a folder of its own."""
+    monkeypatch.setenv("ISPAGENTS_AUDIT_ANCHOR_FILE", value)
+    sentence = isp.refused("audit", "list")
+    assert "ISPAGENTS_AUDIT_ANCHOR_FILE" in sentence
+    assert "begins with /" in sentence
