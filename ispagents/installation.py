@@ -166,9 +166,9 @@ def _children(
 def _environment(settings: Settings, databases: Databases) -> dict[str, str]:
     """The settings for a child process, with the databases' URLs among them."""
     values = {
-        f"ISPAGENTS_{name.upper()}": str(getattr(settings, name))
+        f"ISPAGENTS_{name.upper()}": str(value)
         for name in Settings.model_fields
-        if not name.startswith("database_")
+        if not name.startswith("database_") and (value := getattr(settings, name)) is not None
     }
     names = {Role.OWNER: "OWNER", Role.WEB: "WEB", Role.WORKER: "WORKER", Role.EDGE: "EDGE"}
     for role, name in names.items():
