@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bench import auth, coa, report
+from bench import auth, changes, coa, report
 from bench.load import LoadError
 from bench.packets import BadReplyError
 from bench.servers.contract import ServerError
@@ -40,12 +40,18 @@ def coa_command(json: Json = None, quick: Quick = False) -> None:
     _bench("coa", lambda: coa.run(quick), json)
 
 
+@app.command(name="changes")
+def changes_command(json: Json = None, quick: Quick = False) -> None:
+    """From a payment's commit to its CoA, idle and during a batch of 10,000 changes on 50 routers."""
+    _bench("changes", lambda: changes.run(quick), json)
+
+
 def _bench(name: str, run: Callable[[], dict[str, Any]], json: Path | None) -> None:
     if json is not None:
         _make_sure_of(json)
     try:
         results = run()
-    except (ServerError, LoadError, BadReplyError, auth.BenchError, coa.CoaBenchError) as problem:
+    except (ServerError, LoadError, BadReplyError, auth.BenchError, coa.CoaBenchError, *changes.ERRORS) as problem:
         _end(str(problem), FAILED)
     except KeyboardInterrupt:
         _end("Stopped; every server of the bench was ended.", INTERRUPTED)
