@@ -35,6 +35,8 @@ def raise_alarm(
     restricting = one.access.kind != Kind.GRANT and (applied is None or applied.kind == Kind.GRANT)
     said = unproved(restricting=restricting, still_reports=still_reports)
     finish(step, Enforcement.UNVERIFIED, said)
+    if still_reports:
+        step.verify_by = func.clock_timestamp()  # nothing is awaited any more
     audit.record(
         session,
         step.operator_id,

@@ -16,6 +16,7 @@ from sql import abilities
 from sql.customers import router_by_name
 from sql.listing import routers
 from sql.models import Node, Router
+from sql.router_health import add_health
 from sql.router_store import add_router, change_router, node_by_name, remove_router
 
 app = typer.Typer(no_args_is_help=True, help="The routers (NAS) that send RADIUS here and take CoA.")
@@ -153,12 +154,13 @@ def list_all(
     """List the routers by name."""
     with common.acting(operator) as (session, operator_id):
         rows = [_row(router, node) for router, node in routers(session, operator_id, after=after, limit=limit)]
+        rows = add_health(session, operator_id, rows)
     common.show(
         rows,
         as_json=as_json,
         title="Routers",
         empty=common.nothing(EMPTY, search="", after=after),
-        columns=("name", "address", "coa_address", "coa_port", "dynamic_authorization", "node"),
+        columns=("name", "address", "coa_address", "coa_port", "dynamic_authorization", "node", "health"),
         more=common.more(rows, limit, "name"),
     )
 
@@ -168,7 +170,7 @@ def show(name: str, operator: OperatorOption = "", as_json: JsonOption = False) 
     """Show a router's addresses and abilities; its secret is never shown."""
     with common.acting(operator) as (session, operator_id):
         router = router_by_name(session, operator_id, name)
-        row = _row(router, _node_name(session, router))
+        (row,) = add_health(session, operator_id, [_row(router, _node_name(session, router))])
         found = abilities.learnt(session, router)
     said = found if as_json else [abilities.sentence(one) for one in found]
     common.show_one({**row, "learnt": said}, as_json=as_json)
