@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     `node_address` is where this node's CoA leaves: routers accept it only from a RADIUS server that they know.
     `web_behind_tls`: a proxy in front of the pages speaks HTTPS and sets X-Forwarded-For, -Proto and -Host.
     `audit_anchor_file` gets a line for the end of each operator's audit when it has moved, at most once a minute.
+    `web_sign_ins_a_minute`: how many tries one address has.
     """
 
     model_config = SettingsConfigDict(env_prefix="ISPAGENTS_", extra="forbid")
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     web_port: Port = 8080
     web_behind_tls: bool = False
     web_idle_minutes: Annotated[int, Field(ge=1, le=720)] = 30
+    web_sign_ins_a_minute: Annotated[int, Field(ge=1, le=10_000)] = 20
     node_name: Annotated[str, Field(min_length=1, max_length=253)] = Field(default_factory=socket.gethostname)
     node_address: Address = "127.0.0.1"
     audit_anchor_file: Annotated[Path, AfterValidator(_whole_path)] | None = None

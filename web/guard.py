@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
-from flask import Flask, abort, g, redirect, request, session, url_for
+from flask import Flask, abort, current_app, g, redirect, request, session, url_for
 from flask_login import current_user
 from flask_security import logout_user
 from werkzeug.wrappers import Response
 
 from web.roles import is_public, may_use
 
+FOR_ANYBODY = {"static", "health.show"}
 LONGEST_SESSION_S = 12 * 3600  # however busy: then the password is asked again (ASVS 3.3.2, level 2)
 
 
@@ -21,6 +22,9 @@ def install(app: Flask) -> None:
 
 def _guard() -> Response | None:
     endpoint = request.endpoint
+    if endpoint in FOR_ANYBODY:
+        # Flask-Principal would ask the database who is there, for every file.
+        g._login_user = current_app.login_manager.anonymous_user()  # type: ignore[attr-defined] # noqa: SLF001 - Flask-Login's own cache
     if endpoint is None or is_public(endpoint):
         return None  # no route: Flask says so
     if not current_user.is_authenticated:

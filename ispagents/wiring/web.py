@@ -56,7 +56,12 @@ def main(state: StateFolder, settings: Settings) -> None:
         "errorlog": "-",
         "loglevel": "warning",
     }
-    web = WebSettings(session_keys(state.secrets / KEY_FILE), settings.web_behind_tls, settings.web_idle_minutes)
+    web = WebSettings(
+        session_keys(state.secrets / KEY_FILE),
+        settings.web_behind_tls,
+        settings.web_idle_minutes,
+        settings.web_sign_ins_a_minute,
+    )
     _Server(create_app(engine, web), options).run()
 
 

@@ -63,6 +63,13 @@ class _Token(HTMLParser):
             self.found = pairs.get("value") or ""
 
 
+def token_in(page: str) -> str:
+    """The CSRF token of a page's form."""
+    parser = _Token()
+    parser.feed(page)
+    return parser.found
+
+
 @dataclass
 class Visitor:
     """Opens pages and sends their forms."""
@@ -77,9 +84,7 @@ class Visitor:
 
     def token(self, address: str = "/") -> str:
         """The CSRF token of a page."""
-        parser = _Token()
-        parser.feed(self.client.get(address, follow_redirects=True).text)
-        return parser.found
+        return token_in(self.client.get(address, follow_redirects=True).text)
 
     def post(self, address: str, page: str = "/", **values: str) -> TestResponse:
         """Send a form with the token of a page."""
