@@ -17,7 +17,8 @@ setup: ## Install what is missing (FreeRADIUS, Python packages in .venv); quick 
 demo: setup ## Run the whole story on this machine: PostgreSQL, FreeRADIUS, a simulated router, suspension and payment.
 	@.venv/bin/ispagents demo $(ARGS)
 
-test: setup ## Run the tests.
+test: ## Run the tests (installs Chromium too, which looks at the pages).
+	@bash scripts/setup.sh --tests
 	@$(PYTHON) -m pytest $(ARGS)
 
 check: setup ## Check style, formatting, types and the direction of imports.

@@ -9,6 +9,7 @@ readonly LOG=build/setup.log
 readonly STAMP=.venv/ispagents-setup
 readonly SERVICE_USER=ispagents # ispagents/processes.py looks for it
 readonly PACKAGES=(freeradius freeradius-python3 freeradius-utils freeradius-postgresql)
+readonly TEST_PACKAGES=(chromium) # with --tests: the tests look at the pages with it
 readonly PYTHON_NEEDED='import sys; sys.exit(sys.version_info < (3, 11))'
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # an ordinary user's PATH often lacks them
 
@@ -34,7 +35,7 @@ venv_is_good() {
 
 missing_packages() {
   local package
-  for package in "${PACKAGES[@]}"; do
+  for package in "$@"; do
     [[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" == installed ]] || printf '%s\n' "$package"
   done
 }
@@ -168,13 +169,14 @@ make_service_user() {
 }
 
 main() {
-  local missing=()
+  local missing=() wanted=("${PACKAGES[@]}")
+  [[ "${1:-}" != --tests ]] || wanted+=("${TEST_PACKAGES[@]}")
   mkdir -p build 2>/dev/null && : 2>/dev/null >>"$LOG" ||
     fail "$(pwd) may not be written by this user: give it to this user or copy the checkout to a folder of your own."
   exec 9>build/setup.lock
   flock 9 # a second setup at the same time waits for the first
 
-  mapfile -t missing < <(missing_packages)
+  mapfile -t missing < <(missing_packages "${wanted[@]}")
   if [[ ${#missing[@]} -gt 0 ]] && { command -v dpkg-query >/dev/null || ! freeradius_by_hand; }; then
     trap allow_service_starts EXIT
     install_packages "${missing[@]}"
