@@ -309,7 +309,7 @@ class Town:
     def last_answer(self) -> float:
         """When the last attempt ended."""
         with acting_for(self._engine, self._operator) as session:
-            newest = session.scalar(select(func.max(Evidence.ended_at)))
+            newest: datetime | None = session.scalar(select(func.max(Evidence.ended_at)))
         if newest is None:
             raise ChangesBenchError("no packet was ever answered")
         return newest.timestamp()

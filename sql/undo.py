@@ -61,7 +61,7 @@ def undo(session: Session, change: Change, *, until: datetime, reason: str, by: 
         session,
         change.operator_id,
         by,
-        "change:undo:ask",
+        "service:override:grant",
         service_id=service.id,
         subscriber_id=service.subscriber_id,
         change=change.id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -30,6 +30,13 @@ class AuditEvent(Base):
     __table_args__ = (
         Index("audit_events_operator", "operator_id", "id"),
         Index("audit_events_service", "operator_id", "service_id", "id"),
+        Index(
+            "audit_events_subscriber",
+            "operator_id",
+            "subscriber_id",
+            "id",
+            postgresql_where=text("subscriber_id IS NOT NULL"),
+        ),
         Index("audit_events_revision", "operator_id", "revision"),
     )
     id: Mapped[Key]

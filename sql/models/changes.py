@@ -127,6 +127,7 @@ class Override(Base):
     __table_args__ = (
         ForeignKeyConstraint(*_SERVICE),
         ForeignKeyConstraint(["operator_id", "undoes_change_id"], ["changes.operator_id", "changes.id"]),
+        Index("overrides_service", "operator_id", "service_id", "id"),
         Index("overrides_one_open", "service_id", unique=True, postgresql_where=text("ended_at IS NULL")),
     )
     id: Mapped[Key]

@@ -41,6 +41,7 @@ CREATE TABLE overrides (
     FOREIGN KEY (operator_id, undoes_change_id) REFERENCES changes (operator_id, id)
 );
 CREATE UNIQUE INDEX overrides_one_open ON overrides (service_id) WHERE ended_at IS NULL;
+CREATE INDEX overrides_service ON overrides (operator_id, service_id, id);
 CREATE TRIGGER overrides_review AFTER INSERT OR UPDATE ON overrides
     FOR EACH ROW EXECUTE FUNCTION review_by_service();
 
@@ -103,6 +104,7 @@ CREATE TABLE router_abilities (
 -- The chain over audit events: written after they were committed, so that nobody queues for it. `revision` is the
 -- transaction of an event; the head's snapshot says exactly which transactions were sealed.
 ALTER TABLE audit_events ADD COLUMN revision xid8 NOT NULL DEFAULT pg_current_xact_id();
+CREATE INDEX audit_events_subscriber ON audit_events (operator_id, subscriber_id, id) WHERE subscriber_id IS NOT NULL;
 CREATE INDEX audit_events_revision ON audit_events (operator_id, revision);
 CREATE TABLE audit_seals (
     operator_id bigint NOT NULL REFERENCES operators,
