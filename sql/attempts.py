@@ -17,7 +17,7 @@ from policy.changes.route import RouteKind
 from policy.changes.settle import LATE_S, once_more
 from sql.jobs import defer_enforce, driver_connection
 from sql.live import known_accesses
-from sql.models import Change, Evidence, Operator, Session, Step
+from sql.models import Change, Evidence, Operator, Service, Session, Step
 from sql.proof import verify_by
 from sql.router_health import begin_probe, look_at, note
 from sql.steps import Targets, finish, supersede
@@ -105,12 +105,7 @@ def claim(session: DatabaseSession, operator_id: int, router_id: int, most: int)
     steps = _due_steps(session, operator_id, router_id, 1 if health.is_open else most, probe=health.is_open)
     if not steps:
         return []
-    live = {
-        row.id: row for row in session.scalars(select(Session).where(Session.id.in_({one.session_id for one in steps})))
-    }
-    open_ids = {row.id for row in live.values() if row.ended_at is None}
-    found = Targets(session, operator).find(Session.id.in_(open_ids), now, lock=False)
-    wanted = {one.session.id: one.stamp for one in found}
+    live, wanted = _what_is_wanted(session, operator, steps, now)
     revisions = _revisions(session, steps)
     claimed: list[Claimed] = []
     moved: set[int] = set()
@@ -207,6 +202,27 @@ def _due_steps(session: DatabaseSession, operator_id: int, router_id: int, most:
         .limit(most)
         .with_for_update(skip_locked=True)
     ).all()
+
+
+def _what_is_wanted(
+    session: DatabaseSession, operator: Operator, steps: Sequence[Step], now: datetime
+) -> tuple[dict[int, Session], dict[int, str | None]]:
+    """The sessions of these steps, and the stamps that they should have now.
+
+    What is authorised for everybody is read; only where a step has something else is it decided anew for the device.
+    """
+    rows = session.execute(
+        select(Session, Service.authorised_stamp)
+        .outerjoin(Service, Service.id == Session.service_id)
+        .where(Session.id.in_({step.session_id for step in steps}))
+    ).all()
+    live = {one.id: one for one, _ in rows}
+    wanted = {one.id: authorised for one, authorised in rows}
+    asked = {step.session_id for step in steps if wanted[step.session_id] != step.target_stamp}
+    if asked:
+        for one in Targets(session, operator).find(Session.id.in_(asked), now, lock=False):
+            wanted[one.session.id] = one.stamp
+    return live, wanted
 
 
 def _start(session: DatabaseSession, step: Step, live: Session, revision: str | None, *, probe: bool) -> Claimed:

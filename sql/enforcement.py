@@ -74,6 +74,12 @@ _DRIFT = _Cause(
 )
 
 
+# Else the first day beside an existing network would drop all of its customers at once.
+_FOREIGN = _Cause(
+    HEALING_PRIORITY, "The session was opened before this system answered for it, so it is brought into line. "
+)
+
+
 def enforce(session: DatabaseSession, operator_id: int, service_ids: list[int], now: datetime) -> int:
     """Plan the steps that these services' live sessions need. Returns how many routers got new work.
 
@@ -168,6 +174,8 @@ class _Planner:
         live, service = one.session, one.service
         given_at = live.applied_at or live.started_at
         change = self._changes.get(service.authorised_change_id or 0)
+        if live.applied_stamp is None and (change is None or change.kind == ChangeKind.OPEN):
+            return _FOREIGN
         if change is not None and service.authorised_at is not None:
             before = live.applied_stamp is not None and live.applied_stamp == change.from_stamp
             if before or service.authorised_at > given_at - START_SLACK:

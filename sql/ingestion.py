@@ -80,10 +80,12 @@ def store_reports(connection: Connection[Any], reports: list[Report]) -> None:
                 alike.append(known)
         else:
             known.add(report, service_id)
-    if merged:
-        _store(connection, list(merged.values()))
+    new = _store(connection, list(merged.values())) if merged else set()
     for router_id, at in restarts:
         _close_router(connection, router_id, at)
+    if new:
+        # The last of all: it locks steps of sessions that are not locked here, and no session may be locked after it.
+        connection.execute(_BACK, (sorted(new),))
 
 
 class _Routers:
@@ -290,7 +292,7 @@ ORDER BY 1, 2
 """
 
 
-def _store(connection: Connection[Any], merged: list[_Merged]) -> None:
+def _store(connection: Connection[Any], merged: list[_Merged]) -> set[int]:
     merged.sort(key=lambda one: (one.router_id, one.key))
     new = {row[0] for row in connection.execute(_INSERT, _insert_columns(merged)).fetchall()}
     locked = connection.execute(_LOCK, ([one.router_id for one in merged], [one.key for one in merged])).fetchall()
@@ -303,13 +305,13 @@ def _store(connection: Connection[Any], merged: list[_Merged]) -> None:
     if ended:
         connection.execute(_VERIFY, (ended,))
     if new:
-        connection.execute(_BACK, (sorted(new),))
         met = {one.service_id for session_id, one in zip(ids, merged, strict=True) if session_id in new}
         connection.execute(_MEET, (sorted(service_id for service_id in met if service_id is not None),))
     live = [(session_id, one.latest.note.stamp) for session_id, one in zip(ids, merged, strict=True)]
     drifted = connection.execute(_DRIFTED, ([row[0] for row in live], [row[1] for row in live])).fetchall()
     for operator_id in sorted({row[0] for row in drifted}):
         defer_enforce(connection, operator_id, [row[1] for row in drifted if row[0] == operator_id])
+    return new
 
 
 def _insert_columns(merged: list[_Merged]) -> tuple[list[Any], ...]:

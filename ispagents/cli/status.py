@@ -83,7 +83,7 @@ def _change_problems(changes: dict[str, int]) -> list[str]:
         "waiting_reviews": "{} services wait to be looked at by the worker for more than a minute; see its log",
         "unverified_steps": "{} live sessions still have the earlier access, although their router acknowledged the "
         "change; `ispagents change list` and `ispagents change show ID` say which and what to try",
-        "silent_routers": "{} routers do not answer CoA and are left alone for a while; `ispagents network status`",
+        "silent_routers": "{} routers do not answer CoA while changes wait for them; `ispagents network status`",
         "stopped_operators": "{} operators have stopped all network writes, and their changes wait; "
         "`ispagents network start` lets them go on",
     }

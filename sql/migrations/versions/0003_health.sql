@@ -80,7 +80,9 @@ CREATE FUNCTION machine_health() RETURNS TABLE (stuck_steps bigint, late_steps b
                 WHERE step.state = 'unverified' AND session.ended_at IS NULL),
                (SELECT count(*) FROM public.router_health AS health
                 JOIN public.routers AS router ON router.id = health.router_id
-                WHERE health.left_alone_until IS NOT NULL AND router.removed_at IS NULL),
+                WHERE health.left_alone_until IS NOT NULL AND router.removed_at IS NULL
+                    AND EXISTS (SELECT FROM public.steps AS step WHERE step.router_id = health.router_id
+                                AND step.state IN ('waiting', 'started', 'retrying') AND step.route <> 'next_login')),
                (SELECT count(*) FROM public.operators WHERE writes_stopped_at IS NOT NULL)
     $$;
 REVOKE EXECUTE ON FUNCTION machine_health() FROM PUBLIC;

@@ -104,6 +104,26 @@ def test_a_change_that_the_session_has_not_got_yet_is_no_drift(isp: Isp, router:
     assert "No change" not in step.why
 
 
+def test_sessions_from_before_this_system_are_under_the_brake(isp: Isp, router: Router) -> None:
+    """The first day beside an existing network: new services, foreign sessions, and not all of them dropped at once."""
+    brake(isp, free=1, number=2)
+    lines = [Line(isp, router, f"u{number}") for number in range(4)]
+    lines[0].query(
+        "UPDATE sessions SET applied_stamp = NULL, class_stamp = NULL, started_at = now() - interval '1 day'"
+    )
+    assert heal(isp, lines) == 2
+    assert "before this system" in isp.steps(lines[0].service)[0].why
+
+
+def test_a_foreign_session_of_who_owes_is_no_drift(isp: Isp, router: Router) -> None:
+    """A change that was approved reaches it in its turn, brake or not."""
+    line = Line(isp, router)
+    line.change_speed("20M/100M")
+    line.query("UPDATE sessions SET applied_stamp = NULL, class_stamp = NULL")
+    brake(isp, free=0, number=0)
+    assert heal(isp, [line]) == 1
+
+
 def test_an_access_that_changes_by_itself_is_no_drift(isp: Isp, router: Router) -> None:
     """A prepaid end was authorised with the service: everybody's evening window is under no brake."""
     line = Line(isp, router)
