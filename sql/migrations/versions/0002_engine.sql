@@ -121,6 +121,10 @@ CREATE TABLE audit_heads (
     snapshot pg_snapshot,
     sealed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE TRIGGER audit_events_full BEFORE TRUNCATE ON audit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_events_stay();
+CREATE TRIGGER audit_seals_full BEFORE TRUNCATE ON audit_seals
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_events_stay();
 CREATE TRIGGER audit_seals_stay BEFORE UPDATE OR DELETE ON audit_seals
     FOR EACH ROW EXECUTE FUNCTION audit_events_stay();
 
@@ -139,6 +143,10 @@ BEGIN
         EXECUTE format('GRANT SELECT ON %I TO ispagents_web, ispagents_worker', name);
     END LOOP;
 END $$;
+-- Neither number nor time nor transaction of an event can be chosen.
+REVOKE INSERT ON audit_events FROM ispagents_web, ispagents_worker, ispagents_edge;
+GRANT INSERT (operator_id, actor, event, service_id, subscriber_id, data) ON audit_events
+    TO ispagents_web, ispagents_worker, ispagents_edge;
 GRANT INSERT ON batches, approvals, overrides TO ispagents_web, ispagents_worker;
 GRANT UPDATE (preview_hash, at) ON approvals TO ispagents_web;
 GRANT UPDATE (ended_at) ON overrides TO ispagents_web, ispagents_worker;

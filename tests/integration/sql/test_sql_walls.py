@@ -315,6 +315,8 @@ def test_nobody_rewrites_the_audit(database: Database, two: tuple[Isp, Isp], rol
         (Role.WEB, "UPDATE steps SET state = 'verified'"),
         (Role.WEB, "UPDATE sessions SET applied_stamp = 'x'"),
         (Role.WEB, "INSERT INTO changes DEFAULT VALUES"),
+        (Role.WEB, "INSERT INTO audit_events (operator_id, actor, event, at) VALUES (1, 'x', 'a:b:c', now())"),
+        (Role.WORKER, "INSERT INTO audit_events (operator_id, actor, event, revision) VALUES (1, 'x', 'a:b:c', '1')"),
         (Role.WEB, "UPDATE changes SET to_facts = '{}'"),
         (Role.WEB, "UPDATE payments SET amount_minor = 1"),
         (Role.WEB, "UPDATE allocations SET amount_minor = 1"),
