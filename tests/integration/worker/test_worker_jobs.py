@@ -82,7 +82,8 @@ def test_a_dead_router_does_not_delay_another_ones_steps(town, monkeypatch):
             await eventually(lambda: all(home.has() == PAID for home in served))
             await eventually(lambda: town.states(served[0]) == ["acknowledged", "acknowledged"])
 
-            assert all(town.states(home) == ["started"] for home in lost)
+            # On its way still, or already told as unanswered where the machine is slow; served it was not.
+            assert all(town.states(home) in (["started"], ["retrying"]) for home in lost)
             assert all(home.has() == PAID for home in lost)
 
     asyncio.run(story())
