@@ -177,7 +177,7 @@ def story_of(scene: Scene, customer: Customer) -> None:
         service = service_by_username(session, scene.operator_id, customer.username)
         entries = timeline(session, service)
     for entry in entries:
-        scene.tell(f"{entry.at:%H:%M:%S.%f}"[:-3] + f"  {entry.kind:<9}{entry.sentence}")
+        scene.tell(f"{entry.at:%H:%M:%S.%f}"[:-3] + f"  {entry.kind:<11}{entry.sentence}")
     kinds = {entry.kind for entry in entries}
     wanted = {"invoice", "change", "decision", "packet", "payment", "online", "offline"}
     scene.claim("It holds money, decisions, approvals, packets and sessions", wanted <= kinds, ", ".join(sorted(kinds)))
