@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ispagents.cli import bench, demo, status, up
+from ispagents.cli import bench, demo, simulate, status, up
 
 
 def mount(app: typer.Typer) -> None:
@@ -13,3 +13,4 @@ def mount(app: typer.Typer) -> None:
     app.command("status")(status.status)
     app.command("demo")(demo.demo)
     app.command("bench", context_settings=bench.SETTINGS)(bench.bench)
+    app.command("simulate", context_settings=simulate.SETTINGS)(simulate.simulate)
