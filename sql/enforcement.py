@@ -149,13 +149,20 @@ class _Planner:
         cause = self._cause(one)
         if cause.heals and not self._healing.take():
             return False
-        if last is not None and last.state in (Enforcement.WAITING, Enforcement.RETRYING):
-            supersede(last, "a newer truth asks for something else")
-        if last is not None and last.state == Enforcement.STUCK:
-            finish(last, Enforcement.SUPERSEDED, f"Tried again, since the session is still there. {last.explanation}")
-        self._session.flush()
+        if last is not None:
+            self._make_room(last)
         self._add(one, route, cause)
         return route.kind != RouteKind.NEXT_LOGIN
+
+    def _make_room(self, last: Step) -> None:
+        """The newer step takes the place of the last one, of which a session has one open at most."""
+        if last.state in (Enforcement.WAITING, Enforcement.RETRYING):
+            supersede(last, "a newer truth asks for something else")
+        elif last.state == Enforcement.STUCK:
+            finish(last, Enforcement.SUPERSEDED, f"Tried again, since the session is still there. {last.explanation}")
+        else:
+            return
+        self._session.flush()  # before the newer one is there, or there would be two for a moment
 
     def _route(
         self, one: Target, applied: Access | None, unsettled: tuple[Access | None, ...], last: Step | None
