@@ -33,6 +33,7 @@ LOAD_PATIENCE_S: Final = 60.0  # for encoding and the last answers, beside the r
 # Thread pools that compete for each baseline on two cores: few threads suit what never waits, more suit what waits for
 # a database. They run in the same rounds, since a short trial beforehand picks by luck.
 FILES_POOLS: Final = (2, 4, DISTRIBUTION_POOL)
+SIGNING_POOL: Final = 2  # for reference: the floor with signed answers, as ours gives them
 CONSTANT_POOLS: Final = (2, 4)
 RLM_SQL_POOLS: Final = (4, 8, DISTRIBUTION_POOL)
 RLM_SQL_LARGE_POOL: Final = 8
@@ -134,6 +135,7 @@ def _entrants(stack: ExitStack, size: Size) -> list[Entrant]:
     database.start()
     small, large = size.users_small, size.users_large
     entrants = [Entrant("files", Files(), small, threads) for threads in FILES_POOLS]
+    entrants += [Entrant("files_signing", Files(signing=True), small, SIGNING_POOL)]
     entrants += [Entrant("python_constant", Constant(), small, threads) for threads in CONSTANT_POOLS]
     entrants += [Entrant("rlm_sql", RlmSql(database), small, threads) for threads in RLM_SQL_POOLS]
     entrants += [Entrant("rlm_sql_1m", RlmSql(database), large, RLM_SQL_LARGE_POOL)]
@@ -222,6 +224,7 @@ def _results(entrants: Sequence[Entrant], alone: Outcome, size: Size) -> dict[st
         "rate_1m_vs_10k": _ratio(best, "ispagents_1m", "ispagents"),
         "extra_memory_mib_1m": None,
         "throughput_1m_vs_rlm_sql_1m": _ratio(best, "ispagents_1m", "rlm_sql_1m"),
+        "throughput_vs_files_signing": _ratio(best, "ispagents", "files_signing"),
         "python_constant_vs_files": _ratio(best, "python_constant", "files"),
         "rlm_sql_vs_files": _ratio(best, "rlm_sql", "files"),
         "generator_logins_per_s": round(alone.logins_per_s),

@@ -9,15 +9,18 @@ from bench.servers.freeradius import RADDB, FreeRadius
 
 _MODULES: Final = f"    $INCLUDE {RADDB}/mods-available/files"
 _AUTHORIZE: Final = "files\npap"
+# RouterOS 7.15 and later drops unsigned answers unless told otherwise, and 3.2.1 signs none by itself.
+_SIGN: Final = "update reply {\n&Message-Authenticator := 0x00\n}"
 
 
 class Files:
     """One entry a subscriber, as the distribution's `users` file describes it: password known, static reply."""
 
-    name: Final = "files"
     rate: ExpectedRate = "plan"
 
-    def __init__(self) -> None:
+    def __init__(self, *, signing: bool = False) -> None:
+        self.name = "files_signing" if signing else "files"
+        self._post_auth = _SIGN if signing else ""
         self._server = FreeRadius(self.name)
 
     def start(self, users: int, threads: int) -> Endpoint:
@@ -31,7 +34,7 @@ class Files:
                 )
         for unused in ("accounting", "pre-proxy"):
             (folder / unused).touch()
-        return self._server.start(threads=threads, modules=_MODULES, authorize=_AUTHORIZE, post_auth="")
+        return self._server.start(threads=threads, modules=_MODULES, authorize=_AUTHORIZE, post_auth=self._post_auth)
 
     def stop(self) -> None:
         self._server.stop()
