@@ -10,6 +10,7 @@ from flask import current_app, g
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from sql.models import Operator
 from sql.sessions import acting_for
 from web.sign_in.store import SignedIn
 
@@ -31,4 +32,5 @@ def acting() -> Iterator[tuple[Session, int]]:
     """A transaction for the operator of whoever asks."""
     operator_id = person().operator_id
     with acting_for(engine(), operator_id) as session:
+        g.time_zone = session.get_one(Operator, operator_id).time_zone  # in which the page tells its times
         yield session, operator_id

@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from web import guard, headers, health, pages, problems
 from web.acting import ENGINE
 from web.audit import routes as audit
+from web.batches import routes as batches
 from web.changes import routes as changes
 from web.customers import routes as customers
 from web.home import routes as home
@@ -28,8 +29,8 @@ def create_app(engine: Engine, settings: WebSettings) -> Flask:
     sign_in.install(app, engine, settings)
     pages.install(app)
     problems.install(app)
-    for blueprint in (health.blueprint, home.blueprint, changes.blueprint, customers.blueprint, audit.blueprint):
-        app.register_blueprint(blueprint)
+    for subject in (health, home, changes, batches, customers, audit):
+        app.register_blueprint(subject.blueprint)
     if settings.behind_tls:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign] # Flask's own way
     return app

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, g, url_for
 from markupsafe import Markup
 
+from policy.windows import zone
 from web.roles import may_use, sees_money
 
 # Browsers keep a file as long as this stands.
@@ -18,6 +19,7 @@ OWN_VERSION = "1"
 MENU = (
     ("home.show", "Home"),
     ("changes.list_all", "Changes"),
+    ("batches.list_all", "Batches"),
     ("customers.list_all", "Customers"),
     ("audit.list_all", "Audit"),
 )
@@ -55,7 +57,7 @@ def install(app: Flask) -> None:
 
     @app.context_processor
     def who() -> dict[str, Any]:
-        return {"person": g.get("person"), "may": _may, "shows_money": shows_money()}
+        return {"person": g.get("person"), "may": _may, "shows_money": shows_money(), "time_zone": g.get("time_zone")}
 
 
 def shows_money() -> bool:
@@ -74,12 +76,12 @@ def menu(person: Any) -> list[tuple[str, str]]:
 
 
 def moment(value: datetime | str | None) -> Markup | str:
-    """A moment in UTC, to the second on hovering."""
+    """A moment in the operator's time zone, to the second on hovering."""
     if value is None:
         return "never"
-    at = (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+    at = _local(datetime.fromisoformat(value) if isinstance(value, str) else value)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC", f"{at:%Y-%m-%d %H:%M}"
+        at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S %Z}", f"{at:%Y-%m-%d %H:%M}"
     )
 
 
@@ -96,7 +98,7 @@ def age(value: datetime | None) -> Markup | str:
     else:
         said = "just now"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        value.isoformat(), f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", said
+        value.isoformat(), f"{_local(value):%Y-%m-%d %H:%M:%S %Z}", said
     )
 
 
@@ -120,6 +122,15 @@ def compact(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_short(part)}" for key, part in value.items())
     return _short(value)
+
+
+def note_text(text: str | None) -> str:
+    """What somebody wrote into a form, on one line."""
+    return " ".join((text or "").replace("\0", "").split())
+
+
+def _local(at: datetime) -> datetime:
+    return at.astimezone(zone(g.get("time_zone", "UTC")))
 
 
 def _short(value: Any) -> str:

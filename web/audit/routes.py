@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from flask import Blueprint, abort, render_template, request
+from flask import Blueprint, abort, g, render_template, request
 
+from policy.windows import zone
 from sql import pages
 from sql.listing import NUMBER_MAXIMUM
 from web.acting import acting
@@ -22,9 +23,9 @@ def list_all() -> str:
     after = request.args.get("after", "")
     if any(len(value) > FILTER_MAXIMUM_LETTERS or "\0" in value for value in given.values()) or not _is_key(after):
         abort(404)
-    before, problem = _end_of(given["until"])
-    wanted = pages.AuditFilter(given["event"], given["actor"], given["username"], before)
     with acting() as (session, operator_id):
+        before, problem = _end_of(given["until"])
+        wanted = pages.AuditFilter(given["event"], given["actor"], given["username"], before)
         page = pages.audit_page(session, operator_id, wanted, after=int(after or NUMBER_MAXIMUM))
     return render_template(
         "audit/list.html",
@@ -41,10 +42,10 @@ def _is_key(text: str) -> bool:
 
 
 def _end_of(day: str) -> tuple[datetime | None, str]:
-    """The end of a day in UTC, and what is wrong with it."""
+    """The end of a day in the operator's time zone, and what is wrong with it."""
     if not day:
         return None, ""
     try:
-        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1), ""
+        return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=zone(g.time_zone)) + timedelta(days=1), ""
     except (ValueError, OverflowError):
         return None, f"{day[:20]!r} is not a day; write it as 2026-12-05. The audit is shown up to now."

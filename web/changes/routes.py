@@ -11,13 +11,16 @@ from werkzeug.wrappers import Response
 from policy.changes.intent import ChangeKind, Intent
 from sql import intent, pages
 from sql.errors import NotFound, Refused
-from sql.listing import change_key, changes, steps_of
+from sql.listing import NUMBER_MAXIMUM, change_key, changes, steps_of
 from web.acting import acting, person
 from web.changes import reading
 from web.changes.forms import ApproveForm, RejectForm
+from web.pages import note_text
 
 ROWS = 50
-NUMBER_MAXIMUM = 2**63 - 1
+# They travel in the cookie, which holds 4 kB; the new preview is below them anyway.
+DIFFERENCES_SHOWN = 6
+SENTENCE_MAXIMUM_LETTERS = 250
 
 blueprint = Blueprint("changes", __name__, url_prefix="/changes", template_folder="templates")
 
@@ -85,8 +88,8 @@ def approve(change_id: int) -> Response:
     except Refused as error:
         said, category, differences = str(error), "refused", []
     flash(said, category)
-    for sentence in differences:
-        flash(sentence, "difference")
+    for sentence in differences[:DIFFERENCES_SHOWN]:
+        flash(sentence[:SENTENCE_MAXIMUM_LETTERS], "difference")
     return redirect(url_for("changes.show", change_id=change_id), 303)
 
 
@@ -99,7 +102,7 @@ def reject(change_id: int) -> Response:
     try:
         with acting() as (session, operator_id):
             change = intent.change_by_id(session, operator_id, _number(change_id))
-            intent.reject(session, change, by=person().login, note=_note(form.note.data))
+            intent.reject(session, change, by=person().login, note=note_text(form.note.data))
     except NotFound:
         raise
     except Refused as error:
@@ -125,10 +128,6 @@ def _approved(change_id: int, state: str) -> str:
     if state == Intent.APPROVED:
         return f"Change {change_id} is approved; what is done for it appears below."
     return f"Your approval of change {change_id} is noted; another person must approve it too."
-
-
-def _note(text: str | None) -> str:
-    return " ".join((text or "").replace("\0", "").split())
 
 
 def _key(change: Any, state: str) -> str:

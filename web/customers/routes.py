@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, abort, render_template, request
 
+from policy.story import Kind
 from sql import money, pages
-from sql.listing import active_holds, awaiting, services
-from sql.timeline import Entry, timeline
+from sql.listing import NUMBER_MAXIMUM, active_holds, awaiting, services
+from sql.timeline import position, timeline
 from web.acting import acting
 from web.pages import shows_money
 
 ROWS = 50
 ENTRIES = 200
 SEARCH_MAXIMUM_LETTERS = 253
-NUMBER_MAXIMUM = 2**63 - 1
-MONEY_KINDS = {"invoice", "void", "payment"}
+MONEY_KINDS = {Kind.INVOICE, Kind.PAYMENT, Kind.ALLOCATION}
 
 blueprint = Blueprint("customers", __name__, url_prefix="/customers", template_folder="templates")
 
@@ -44,10 +44,17 @@ def show(service_id: int) -> str:
     """One line: what it has, who is online, what waits, and its story."""
     if service_id > NUMBER_MAXIMUM:
         abort(404)
+    before = request.args.get("before", "")
     with acting() as (session, operator_id):
         line = pages.line_by_number(session, operator_id, service_id)
         amounts = shows_money()
-        entries = timeline(session, line.service, ENTRIES)
+        entries = timeline(
+            session,
+            line.service,
+            ENTRIES + 1,
+            before=position(before) if before else None,
+            kinds=() if amounts else frozenset(Kind) - MONEY_KINDS,
+        )
         owed = money.open_invoices(session, operator_id, [line.subscriber.id]) if amounts else {}
         return render_template(
             "customers/show.html",
@@ -57,10 +64,7 @@ def show(service_id: int) -> str:
             holds=active_holds(session, line.service, datetime.now(UTC)),
             owed=owed.get(line.subscriber.id, []),
             currency=pages.currency(session, operator_id) if amounts else "",
-            entries=[entry for entry in reversed(entries) if amounts or not _is_money(entry)],
-            full=len(entries) == ENTRIES,
+            entries=list(reversed(entries))[:ENTRIES],
+            older=entries[1].key if len(entries) > ENTRIES else None,
+            goes_on=bool(before),
         )
-
-
-def _is_money(entry: Entry) -> bool:
-    return entry.kind in MONEY_KINDS or "amount_minor" in entry.details

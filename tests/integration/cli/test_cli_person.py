@@ -1,13 +1,12 @@
 """`ispagents person`: who may sign in, with passwords that are never arguments."""
 
 import pytest
-from conftest import CommandLine
 from fixtures_database import Database
 
 PASSWORD = b"correct horse battery staple\n"
 
 
-def test_the_first_owner_comes_from_the_command_line(isp: CommandLine, database: Database) -> None:
+def test_the_first_owner_comes_from_the_command_line(isp, database: Database) -> None:
     """A person is stored with an Argon2 hash, and nothing printed or audited shows password or hash."""
     said = isp("person", "add", "Anna", "--role", "owner", "--password-stdin", typed=PASSWORD)
     assert (said.code, said.err) == (0, "")
@@ -24,7 +23,7 @@ def test_the_first_owner_comes_from_the_command_line(isp: CommandLine, database:
         assert row[4] not in shown
 
 
-def test_people_are_listed_changed_and_disabled(isp: CommandLine, database: Database) -> None:
+def test_people_are_listed_changed_and_disabled(isp, database: Database) -> None:
     """Roles are replaced; disabling and a new password end the open sessions; enabling lets in again."""
     assert isp("person", "list").out.startswith("Nobody can sign in yet")
     isp.ok("person", "add", "anna", "--role", "owner", "--password-stdin", typed=PASSWORD)
@@ -77,7 +76,7 @@ def _token(database: Database) -> str:
         (["list", "--limit", "0"], b""),
     ],
 )
-def test_nonsense_ends_in_one_sentence(isp: CommandLine, arguments: list[str], typed: bytes) -> None:
+def test_nonsense_ends_in_one_sentence(isp, arguments: list[str], typed: bytes) -> None:
     """Nothing is stored, nobody is changed, and no password is shown back."""
     isp.ok("person", "add", "anna", "--role", "owner", "--password-stdin", typed=PASSWORD)
     before = isp.ok("person", "list")
@@ -86,7 +85,7 @@ def test_nonsense_ends_in_one_sentence(isp: CommandLine, arguments: list[str], t
     assert isp.ok("person", "list") == before
 
 
-def test_a_login_name_is_one_persons_on_the_installation(isp: CommandLine) -> None:
+def test_a_login_name_is_one_persons_on_the_installation(isp) -> None:
     """Another operator cannot take it, since a sign-in names no operator."""
     isp.ok("operator", "add", "Tide", "--currency", "EUR")
     isp.ok("person", "add", "anna", "--role", "owner", "--operator", "Wave", "--password-stdin", typed=PASSWORD)

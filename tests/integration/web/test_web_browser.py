@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from browser import chromium, served, tab
 from fixtures_database import ACTOR, Database, DatabaseServer, Isp, new_database
 from playwright.sync_api import Browser, Page, expect
+from web_browser import chromium, served, tab
 
 from sql import people
 from sql.models import Change, Service

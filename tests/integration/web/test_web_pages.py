@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from conftest import Site, Visitor, seen_hash
 from fixtures_database import ACTOR, Database, Isp
 from markupsafe import escape
 from sqlalchemy import event
+from web_site import Site, Visitor, seen_hash
 
 from sql import intent
-from sql.models import Change, Service
+from sql.models import Batch, Change, Service
 from sql.people import PersonRole
 from sql.roles import Role
 
@@ -44,6 +44,7 @@ def test_an_empty_isp_is_told_what_to_do_first(owner: Visitor) -> None:
     """Each page says how its first row comes to be."""
     assert "ispagents plan add" in owner.get("/")
     assert "Nothing waits for a person" in owner.get("/changes")
+    assert "There is no batch yet" in owner.get("/batches")
     assert "ispagents subscriber add" in owner.get("/customers")
     assert "No event matches" in owner.get("/audit?actor=nobody")
 
@@ -86,6 +87,9 @@ def _all(visitor: Visitor, address: str, pattern: str) -> set[str]:
         f"/customers?search={'x' * 300}",
         "/customers?search=%00",
         "/audit?after=x",
+        "/batches?after=x",
+        "/batches/0",
+        "/batches/99999999999999999999999",
         "/audit?actor=%00",
         "/audit?after=99999999999999999999999",
         "/nothing",
@@ -186,7 +190,7 @@ def test_pages_cost_the_same_whatever_the_isp(owner: Visitor, isp: Isp, database
     services = suspensions(isp, 2)
     change = waiting(isp, services[0])
     addresses = ["/", "/changes", "/changes?state=", f"/changes/{change.id}", "/customers", "/audit"]
-    addresses += [f"/customers/{services[0].id}", "/audit?username=user000"]
+    addresses += ["/batches", _batch(isp), f"/customers/{services[0].id}", "/audit?username=user000"]
     few = [_statements(owner, database, address) for address in addresses]
     plan = isp.plan("Another")
     for place in range(20):
@@ -263,3 +267,81 @@ def test_every_answer_is_hardened(site: Site, owner: Visitor) -> None:
 def _service(isp: Isp, change: Change) -> Service:
     with isp.worker() as session:
         return session.get_one(Service, change.service_id)
+
+
+def _batch(isp: Isp) -> str:
+    """The address of the only batch."""
+    with isp.web() as session:
+        return f"/batches/{session.query(Batch).one().id}"
+
+
+def test_a_batch_is_read_and_approved_together(site: Site, owner: Visitor, isp: Isp) -> None:
+    """Counts, money for those who may see it, and one approval that is each change's own."""
+    services = suspensions(isp, 3)
+    isp.online(services[0], isp.router("tower-1"), isp.fresh(services[0]).authorised_stamp)
+    address = _batch(isp)
+    page = owner.get(address)
+    assert "3 changes wait" in page
+    assert "3 suspend" in page
+    assert "45.00 EUR" in page
+    assert "45.00" not in site.signed_in(site.person(isp, "bert", PersonRole.APPROVER)).get(address)
+    assert address in owner.get("/batches")
+    owner.post(f"{address}/approve", address, seen_hash=seen_hash(page))
+    page = owner.get(address)
+    # The one that came online since then is another preview, and is refused alone.
+    assert "2 of 3 changes" in page
+    assert "would now do something else" in page
+    assert [isp.changes(service)[-1].state for service in services] == ["awaiting_approval", "approved", "approved"]
+    assert isp.changes(services[1])[-1].decided_by == "anna"
+    owner.post(f"{address}/approve", address, seen_hash=seen_hash(page))
+    assert "Nothing of it waits any more" in owner.get(address)
+
+
+def test_a_batch_that_has_moved_is_refused_whole(owner: Visitor, isp: Isp) -> None:
+    """Where a change was decided since, the hash of the page no longer fits and nothing is approved."""
+    services = suspensions(isp, 2)
+    address = _batch(isp)
+    before = seen_hash(owner.get(address))
+    isp.approve(waiting(isp, services[0]))
+    owner.post(f"{address}/approve", address, seen_hash=before)
+    assert "has another preview than the one you approved" in owner.get(address)
+    waiting(isp, services[1])
+
+
+def test_a_batch_is_rejected_with_a_note(owner: Visitor, isp: Isp) -> None:
+    """Each change carries the note and the name."""
+    services = suspensions(isp, 2)
+    address = _batch(isp)
+    owner.post(f"{address}/reject", address, note="  not before\nthe holidays ")
+    assert "2 of 2 changes" in owner.get(address)
+    stored = [isp.changes(service)[-1] for service in services]
+    assert {(one.state, one.decided_by, one.note) for one in stored} == {
+        ("rejected", "anna", "not before the holidays")
+    }
+
+
+def test_a_long_story_goes_on(owner: Visitor, isp: Isp, database: Database) -> None:
+    """Following the older entries shows each one exactly once."""
+    service = suspensions(isp, 1)[0]
+    with database.as_superuser() as connection:
+        connection.execute(
+            "INSERT INTO audit_events (operator_id, actor, event, service_id, data) "
+            "SELECT %s, 'a test', 'support:note:add', %s, jsonb_build_object('text', 'note ' || number || ' of many') "
+            "FROM generate_series(1, 450) AS number",
+            (isp.operator_id, service.id),
+        )
+    pages = _pages(owner, f"/customers/{service.id}")
+    assert len(pages) == 3
+    notes = [note for page in pages for note in re.findall(r"note \d+ of many", page)]
+    assert len(notes) == len(set(notes)) == 450
+    assert "is not the key of an entry" in owner.get(f"/customers/{service.id}?before=x", 409)
+
+
+def test_times_are_the_operators(site: Site) -> None:
+    """A page tells its times in the operator's zone, and says so."""
+    isp = site.database.isp("Far", time_zone="Pacific/Kiritimati")
+    visitor = site.signed_in(site.person(isp, "anna"))
+    suspensions(isp, 1)
+    page = visitor.get("/audit")
+    assert "Times are Pacific/Kiritimati." in page
+    assert f"{datetime.now(UTC) + timedelta(hours=14):%Y-%m-%d}" in page

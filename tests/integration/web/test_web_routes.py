@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from conftest import Site, Visitor
 from fixtures_database import Isp
+from web_site import Site, Visitor
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
@@ -48,7 +48,7 @@ def test_a_route_without_a_rule_is_refused(site: Site, isp: Isp) -> None:
 def test_nobody_sees_anything_but_the_public_pages(site: Site, isp: Isp) -> None:
     """Without a sign-in each address leads to the sign-in page, whatever the method, and says nothing else."""
     change = _waiting(isp)
-    for endpoint, method, address in _walk(site, {"change_id": change, "service_id": 1}):
+    for endpoint, method, address in _walk(site, {"change_id": change, "service_id": 1, "batch_id": 1}):
         answer = site.visitor().client.open(address, method=method, buffered=True)
         if RULES[endpoint] is PUBLIC:
             assert answer.status_code in {200, 400}, (endpoint, method)  # 400: a form without its token
@@ -64,8 +64,7 @@ def test_each_role_has_what_the_table_says(site: Site, isp: Isp, role: PersonRol
     change = _waiting(isp)
     site.person(isp, "anna", role)
     visitor = site.signed_in("anna")
-    numbers = {"change_id": change, "service_id": _change(isp, change).service_id}
-    for endpoint, method, address in _walk(site, numbers):
+    for endpoint, method, address in _walk(site, _numbers(isp, change)):
         if endpoint == "security.logout":
             continue  # the last one, below
         answer = _send(visitor, method, address)
@@ -85,9 +84,7 @@ def test_another_operators_numbers_open_nothing(site: Site, isp: Isp, role: Pers
     change = _waiting(other)
     site.person(isp, "anna", role)
     visitor = site.signed_in("anna")
-    for endpoint, method, address in _walk(
-        site, {"change_id": change, "service_id": _change(other, change).service_id}
-    ):
+    for endpoint, method, address in _walk(site, _numbers(other, change)):
         if endpoint in {"static", "health.show"} or endpoint.startswith("security."):
             continue
         answer = _send(visitor, method, address)
@@ -117,3 +114,9 @@ def _waiting(isp: Isp) -> int:
 def _change(isp: Isp, change: int) -> Change:
     with isp.worker() as session:
         return session.get_one(Change, change)
+
+
+def _numbers(isp: Isp, change: int) -> dict[str, int]:
+    stored = _change(isp, change)
+    assert stored.batch_id is not None
+    return {"change_id": change, "service_id": stored.service_id, "batch_id": stored.batch_id}

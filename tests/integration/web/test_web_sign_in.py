@@ -5,8 +5,8 @@ from datetime import timedelta
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from conftest import PASSWORD, Site, token_in
 from fixtures_database import ACTOR, Database, Isp
+from web_site import PASSWORD, Site, token_in
 
 from sql import people
 from sql.models import AuditEvent

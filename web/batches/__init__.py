@@ -1,0 +1,1 @@
+"""Batches: changes of one kind and day that wait, looked at and decided together."""
