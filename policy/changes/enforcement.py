@@ -42,13 +42,11 @@ MOVES: dict[Enforcement, frozenset[Enforcement]] = {
             Enforcement.SUPERSEDED,
         }
     ),
-    Enforcement.RETRYING: frozenset(
-        {Enforcement.STARTED, Enforcement.VERIFIED, Enforcement.SUPERSEDED, Enforcement.STUCK}
-    ),
+    Enforcement.RETRYING: frozenset({Enforcement.STARTED, Enforcement.VERIFIED, Enforcement.SUPERSEDED}),
     Enforcement.ACKNOWLEDGED: frozenset({Enforcement.VERIFIED, Enforcement.UNVERIFIED, Enforcement.SUPERSEDED}),
     Enforcement.UNVERIFIED: frozenset({Enforcement.VERIFIED, Enforcement.SUPERSEDED}),
-    Enforcement.REFUSED: frozenset({Enforcement.SUPERSEDED, Enforcement.VERIFIED}),
-    Enforcement.STUCK: frozenset({Enforcement.SUPERSEDED, Enforcement.VERIFIED, Enforcement.WAITING}),
+    Enforcement.REFUSED: frozenset({Enforcement.VERIFIED}),
+    Enforcement.STUCK: frozenset({Enforcement.SUPERSEDED, Enforcement.VERIFIED}),
     Enforcement.VERIFIED: frozenset(),
     Enforcement.SUPERSEDED: frozenset(),
 }
