@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from ispagents.cli import common
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption
 from ispagents.cli.inputs import read_secret
+from ispagents.errors import Problem
 from sql import people
 from sql.models import Person
 from sql.people import PersonRole
@@ -113,6 +115,8 @@ def _set_active(name: str, operator: str, *, active: bool, as_json: bool) -> Non
 def _hash(login: str, *, from_stdin: bool) -> str:
     from web.sign_in.passwords import checked_password, hashed  # noqa: PLC0415 - Flask-Security costs every command's start
 
+    if not from_stdin and not sys.stdin.isatty():
+        raise Problem("There is no terminal to ask for the password; give it as one line with --password-stdin.")
     text, _ = read_secret("password", from_stdin=from_stdin, file=None)
     checked_password(text, login)
     engine = common.databases().engine(Role.WEB, pool=1)

@@ -94,3 +94,9 @@ def test_a_login_name_is_one_persons_on_the_installation(isp) -> None:
     )
     assert "is taken" in sentence
     assert isp.ok("person", "list", "--operator", "Tide") == []
+
+
+def test_without_a_terminal_the_sentence_names_the_way(isp) -> None:
+    """The password is never an argument: standard input is the way for programs."""
+    assert "--password-stdin" in isp.refused("person", "add", "bert", "--role", "owner")
+    assert "--password-file" not in isp.refused("person", "add", "bert", "--role", "owner")

@@ -282,7 +282,7 @@ def test_a_batch_is_read_and_approved_together(site: Site, owner: Visitor, isp: 
     address = _batch(isp)
     page = owner.get(address)
     assert "3 changes wait" in page
-    assert "3 suspend" in page
+    assert "3 × suspend" in page
     assert "45.00 EUR" in page
     assert "45.00" not in site.signed_in(site.person(isp, "bert", PersonRole.APPROVER)).get(address)
     assert address in owner.get("/batches")
