@@ -10,8 +10,8 @@ from simulation.world import Violation
 from sql.audit_seal import seal
 
 ROUNDS = 150
-QUIET_ROUNDS = 3
-ROUND_S = 15.0
+QUIET_ROUNDS = 2
+ROUND_S = 30.0
 LONGEST_S = 400.0
 # The brake on healing lets the next share go after an hour.
 HEALING_S = 3700.0
@@ -70,7 +70,6 @@ def calm(town: Town) -> None:
         if number % 5 == 0:
             town.customers.interims()
         world.run(world.now + timedelta(seconds=wait_s))
-        town.edges.follow_all()
         town.people.approve_all()
         quiet = quiet + 1 if _left(town).nothing and _delivered(town) else 0
         if quiet == QUIET_ROUNDS and world.now < world.latest_worker_now:

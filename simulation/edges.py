@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from policy.access import Access, decide
 from policy.documents import read_operator, read_plan, read_service
 from policy.facts import Facts, Login, Method, OperatorFacts, PlanFacts, ServiceFacts
 from policy.stamp import SessionClass, stamp
+from simulation.database import EPOCH
 from simulation.routers import Online, RouterModel
-from simulation.world import World
+from simulation.world import Violation, World
 from sql import following
+from sql.attempts import NODE_SILENT_S
 from sql.ingestion import store_reports
 from sql.reports import Kind, Note, Report
 
 RECORDS_AT_ONCE = 8
 DRAIN_S = (0.2, 8.0)
 REPORT_S = 25.0
+_BEHIND = """
+SELECT change.id FROM steps JOIN changes AS change ON change.id = steps.change_id
+WHERE NOT coalesce(pg_visible_in_snapshot(change.revision, %s::pg_snapshot), false) AND steps.id = %s
+"""
 # A router sends a record again for a while when nobody acknowledges it; what is still lost then is lost.
 HELD_UP_S = (1.0, 90.0)
 
@@ -35,10 +41,12 @@ class Edge:
     operators: dict[int, OperatorFacts] = field(default_factory=dict)
     spool: list[Report] = field(default_factory=list)
     drains: bool = False
+    followed_at: datetime = EPOCH
     lags: bool = False
 
     def follow(self) -> None:
         """Read what the replica has not seen, exactly as edge does, and report where it stands."""
+        self.followed_at = self.world.now
         connection = self.world.on(self.world.database.edge_reads)
         connection.commit()
         position = following.begin(connection)
@@ -130,6 +138,17 @@ class Edges:
             late = world.chance(world.weather.record_late)
             world.after(world.between(*(HELD_UP_S if late else (0.01, 0.5))), _into(edge, report))
 
+    def check_redial(self, step_id: int, sent_at: datetime) -> None:
+        """A Disconnect has thrown a customer out: whichever node is asked next must have the change behind it.
+
+        A node that had said nothing for a minute when it was sent is taken for dead. Raises Violation.
+        """
+        for edge in self.all:
+            if edge.followed_at > sent_at - timedelta(seconds=NODE_SILENT_S):
+                rows = self._world.look(_BEHIND, edge.seen, step_id)
+                if rows:
+                    raise Violation(f"step {step_id} throws a customer out before {edge.name} knows why")
+
     def restarted(self, router: RouterModel) -> None:
         """Accounting-On, as accel-ppp sends it; RouterOS does not."""
         nobody = Online("", "", "", 0, "", "", {}, "", self._world.now)
@@ -144,8 +163,10 @@ class Edges:
 
     def _report(self) -> None:
         """A node that says nothing for a minute is taken for dead, and nobody waits for it."""
-        self.follow_all()
-        self._world.after(REPORT_S, self._report)
+        for edge in self.all:
+            if not edge.lags and self._world.now - edge.followed_at >= timedelta(seconds=REPORT_S):
+                edge.follow()
+        self._world.after(REPORT_S / 2, self._report)
 
     def _woken(self) -> None:
         self._following = False
@@ -154,7 +175,7 @@ class Edges:
     def _follow_meanwhile(self) -> None:
         """While somebody's transaction is open: what it writes must be read the next time, not skipped."""
         if self._world.chance(0.05):
-            self._world.random.choice(self.all).follow()
+            self.follow_all()
 
 
 def _into(edge: Edge, report: Report) -> Callable[[], None]:

@@ -130,7 +130,9 @@ def _live(town: Town, router: RouterModel, session: Online) -> Iterator[str]:
         return
     has = {name: values for name, values in session.attributes.items() if name not in NOT_COMPARED}
     believed = _lasting(read_access(document)) if document is not None else None
-    if not router.quirks.lies_about_coa and believed is not None and not _contains(has, believed):
+    # Where a Disconnect does not help, what an unanswered CoA did stays unknown, and the latest step says so.
+    honest = router.obeys and not router.quirks.lies_about_coa
+    if honest and believed is not None and not _contains(has, believed):
         yield f"{place}: it has {has}, but {applied} is stored, which is {believed}"
     target = town.access(read_service(authorised), session.mac, router.router_id)
     if _has(has, target) or _excused(router, step):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from network.coa.exchange import Ending, Exchange
-from network.coa.packets import Reply, Request
+from network.coa.packets import Kind, Reply, Request
 from network.coa.target import Target
 from policy.changes.settle import LATE_S
 from simulation.routers import RouterModel, Tag
@@ -30,6 +30,7 @@ class Flight:
     session: str
     done: Done
     started_at: datetime
+    sent_at: datetime
     attempts: int = 0
     rejected: int = 0
     open: bool = True
@@ -44,6 +45,7 @@ class Line:
         self._number = 0
         self._flights: dict[tuple[int, str], Flight] = {}
         self.under_way = 0
+        self.on_disconnect: Callable[[int, datetime], None] = lambda *_: None
 
     def begin(self, router: RouterModel, target: Target, request: Request, tag: Tag, done: Done) -> Flight:
         """Send a request. Raises Violation where the same session has one in flight already."""
@@ -52,7 +54,9 @@ class Line:
         key = (router.router_id, session)
         if key in self._flights:
             raise Violation(f"two requests in flight for session {session} of {router.name}")
-        flight = Flight(router, target, request, self._number, tag, session, done, self._world.worker_now)
+        flight = Flight(
+            router, target, request, self._number, tag, session, done, self._world.worker_now, self._world.now
+        )
         self._flights[key] = flight
         self._send(flight)
         return flight
@@ -107,6 +111,8 @@ class Line:
             late = "" if flight.open else ", after its sender had given it up"
             self._world.say(f"{flight.router.name} does {what} to session {flight.session}{late}")
             self._world.counts["late packets with effect"] += not flight.open
+            if flight.request.kind == Kind.DISCONNECT:
+                self.on_disconnect(flight.tag[0], flight.sent_at)
         if reply is not None:
             self._carry(lambda: self._answer(flight, reply))
 

@@ -26,13 +26,12 @@ from sql.secrets import SecretBox
 
 BOX = SecretBox([bytes(range(32))])
 ACTOR = "set-up"
-EVENTS = (8, 20)
-TROUBLES = (2, 7)
-LASTS_S = (120.0, 420.0)
-KINDS_OF_TROUBLE = (
-    *("die", "die", "die", "reboot", "cut", "cut", "lag", "lag", "clock", "secret", "busy", "switch", "off", "end"),
-    "night",
-)
+EVENTS = (5, 14)
+TROUBLES = (4, 10)
+LASTS_S = (100.0, 320.0)
+KINDS_OF_TROUBLE = ("die", "reboot", "cut", "lag", "clock", "secret", "busy", "switch", "off", "end", "night", "new")
+KINDS_A_SEED = 4
+CLOCK_JUMPS_S = (-3600.0, -30.0, -2.0, 0.0, 2.0, 30.0, 120.0)
 PLANS: dict[str, dict[str, Any]] = {
     "listed": {"rate_limit": "10M/50M", "address_lists": ["paid"]},
     "bare": {"rate_limit": "20M/80M"},
@@ -59,8 +58,10 @@ class Town:
         world.operator_id = self._operator()
         world.transact(Role.WEB, self._plans)
         world.transact(Role.WEB, self._routers)
+        self._kinds = world.random.sample(KINDS_OF_TROUBLE, KINDS_A_SEED)
         self.wire = Wire(world)
         self.edges = Edges(world, 2)
+        self.wire.on_disconnect = self.edges.check_redial
         self.worker = Worker(world, self.wire, self.routers)
         self.customers = Customers(world, self.edges, self.routers, self._was_authorised)
         self.people = People(world, self.lines)
@@ -175,13 +176,13 @@ class Town:
     def _routers(self, session: Session) -> None:
         random = self.world.random
         for number in (1, 2):
-            takes_coa = random.random() < 0.9
+            takes_coa = random.random() < 0.85
             lists = random.random() < 0.6
             quirks = Quirks(
                 lies_about_coa=random.random() < 0.08,
-                lies_about_disconnect=random.random() < 0.1,
-                refuses_coa=random.random() < 0.12,
-                refuses_disconnect=random.random() < 0.08,
+                lies_about_disconnect=random.random() < 0.12,
+                refuses_coa=random.random() < 0.15,
+                refuses_disconnect=random.random() < 0.12,
                 remembers_requests=random.random() < 0.7,
             )
             address = f"10.0.{number}.1"
@@ -213,7 +214,7 @@ class Town:
     def _trouble(self) -> None:
         world, random = self.world, self.world.random
         router = random.choice(self.routers)
-        match random.choice(KINDS_OF_TROUBLE):
+        match random.choice(self._kinds):
             case "die" if self.worker.running:
                 self.worker.die()
             case "reboot" if router.running:
@@ -228,7 +229,7 @@ class Town:
                 world.say(f"{edge.name} lags")
                 world.after(world.between(2, 90), lambda: _keeps_up(edge))
             case "clock":
-                world.worker_ahead_s = random.choice((-3600.0, -30.0, -2.0, 0.0, 2.0, 30.0, 3600.0))
+                world.worker_ahead_s = random.choice(CLOCK_JUMPS_S)
                 world.say(f"the worker's clock is {world.worker_ahead_s:.0f} s ahead")
             case "secret":
                 router.quirks.wrong_secret = not router.quirks.wrong_secret
@@ -244,12 +245,14 @@ class Town:
                 self.people.end_override()
             case "night":
                 self._night()
+            case "new":
+                self.new_line()
 
     def _night(self) -> None:
         """A day passes, as soon as no packet is on its way: none lives that long."""
         if not self.wire.quiet:
             self.world.after(5.0, self._night)
-        elif self.world.chance(0.3):
+        elif self.world.chance(0.5):
             self.world.now += timedelta(hours=25)
             self.world.say("a day passes")
 

@@ -27,7 +27,7 @@ from sql.roles import Role
 from worker.enforce import EDGE_WAIT_S
 from worker.outcomes import judge
 
-TICK_S = (1.0, 20.0)
+TICK_S = (2.0, 25.0)
 # The shares of the clock's looks that look for drift, and that seal the audit.
 DRIFT_LOOKS = 0.3
 SEALS = 0.15
@@ -253,7 +253,8 @@ class Worker:
             busy.in_hand += 1
             world.say(f"step {one.step_id} attempt {one.attempt} is claimed: {one.route.value} at {busy.router.name}")
         if claimed:
-            # Between the claim and the first packet the worker may die like anywhere else.
+            if world.chance(world.weather.dies_after_claim):
+                self._in_life(world.between(0.0, 20.0) if world.chance(0.5) else 0.0, self.die)
             self._in_life(0.001, lambda: self._attempt_all(busy, claimed, 0.0))
         elif not busy.in_hand and not busy.answers:
             del self._busy[busy.router.router_id]
