@@ -82,8 +82,8 @@ def test_a_dead_router_does_not_delay_another_ones_steps(town, monkeypatch):
             await eventually(lambda: all(home.has() == PAID for home in served))
             await eventually(lambda: town.states(served[0]) == ["acknowledged", "acknowledged"])
 
-            # On its way still, or already told as unanswered where the machine is slow; served it was not.
-            assert all(town.states(home) in (["started"], ["retrying"]) for home in lost)
+            # However far the unanswered steps have got by now on a slow machine: none of them claims to be done.
+            assert not {"acknowledged", "verified"} & {state for home in lost for state in town.states(home)}
             assert all(home.has() == PAID for home in lost)
 
     asyncio.run(story())
