@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -150,20 +151,28 @@ class Follower:
         self._count += more
 
     def _put_all(self, connection: psycopg.Connection[Any], writer: ReplicaWriter, seen: str | None) -> int:
-        for operator_id, refusals in following.operators(connection, seen):
-            writer.put_operator(operator_id, following.json_text(refusals))
-        for plan_version_id, name, facts in following.plans(connection, seen):
-            writer.put_plan(plan_version_id, name, following.json_text(facts))
-        for router_id, operator_id, address, name, sealed, required, removed in following.routers(connection, seen):
-            secret = "" if removed else self._open(sealed, router_secret_place(operator_id, name), "router", router_id)
-            if secret is None:
-                continue
-            if removed:
-                writer.remove_router(router_id)
-            else:
-                writer.put_router(address, RouterRow(router_id, operator_id, name, secret, required))
-        ready = (self._service_row(row) for row in following.services(connection, seen))
-        return sum(_put_service(writer, row) for row in ready if row is not None)
+        # Each is read to its end or closed: a full table ends it in the middle, and what follows is read anew at once.
+        with closing(following.operators(connection, seen)) as operators:
+            for operator_id, refusals in operators:
+                writer.put_operator(operator_id, following.json_text(refusals))
+        with closing(following.plans(connection, seen)) as plans:
+            for plan_version_id, name, facts in plans:
+                writer.put_plan(plan_version_id, name, following.json_text(facts))
+        with closing(following.routers(connection, seen)) as routers:
+            for row in routers:
+                self._put_router(writer, row)
+        with closing(following.services(connection, seen)) as services:
+            ready = map(self._service_row, services)
+            return sum(_put_service(writer, row) for row in ready if row is not None)
+
+    def _put_router(self, writer: ReplicaWriter, row: tuple[Any, ...]) -> None:
+        router_id, operator_id, address, name, sealed, required, removed = row
+        if removed:
+            writer.remove_router(router_id)
+            return
+        secret = self._open(sealed, router_secret_place(operator_id, name), "router", router_id)
+        if secret is not None:
+            writer.put_router(address, RouterRow(router_id, operator_id, name, secret, required))
 
     def _service_row(self, row: tuple[Any, ...]) -> ServiceRow | None:
         service_id, operator_id, username, sealed, document, bind_mac, mac, bind_router, router_id, bind_port, port = (

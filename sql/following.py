@@ -7,7 +7,7 @@ snapshot included that transaction, in whatever order transactions committed; no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -63,7 +63,7 @@ def begin(connection: Connection[Any]) -> Position:
     return Position(*row)
 
 
-def services(connection: Connection[Any], seen: str | None) -> Iterator[tuple[Any, ...]]:
+def services(connection: Connection[Any], seen: str | None) -> Generator[tuple[Any, ...]]:
     """Authorised services that `seen` (a snapshot; None: nothing) does not include."""
     return _rows(connection, _SERVICES, seen)
 
@@ -75,22 +75,22 @@ def service_count(connection: Connection[Any]) -> int:
     return int(row[0])
 
 
-def routers(connection: Connection[Any], seen: str | None) -> Iterator[tuple[Any, ...]]:
+def routers(connection: Connection[Any], seen: str | None) -> Generator[tuple[Any, ...]]:
     """Routers, removed ones too, that `seen` does not include."""
     return _rows(connection, _ROUTERS, seen)
 
 
-def plans(connection: Connection[Any], seen: str | None) -> Iterator[tuple[Any, ...]]:
+def plans(connection: Connection[Any], seen: str | None) -> Generator[tuple[Any, ...]]:
     """Plan versions that `seen` does not include."""
     return _rows(connection, _PLANS, seen)
 
 
-def operators(connection: Connection[Any], seen: str | None) -> Iterator[tuple[Any, ...]]:
+def operators(connection: Connection[Any], seen: str | None) -> Generator[tuple[Any, ...]]:
     """Operators that `seen` does not include."""
     return _rows(connection, _OPERATORS, seen)
 
 
-def _rows(connection: Connection[Any], query: str, seen: str | None) -> Iterator[tuple[Any, ...]]:
+def _rows(connection: Connection[Any], query: str, seen: str | None) -> Generator[tuple[Any, ...]]:
     with connection.cursor(name="following", row_factory=tuple_row) as cursor:
         cursor.itersize = ROWS_A_FETCH
         if seen is None:

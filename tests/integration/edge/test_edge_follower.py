@@ -8,6 +8,7 @@ from fixtures_database import ACTOR, BOX
 from sqlalchemy import update
 
 from edge import follower as follower_module
+from edge import table_writer
 from edge.replica_writer import ReplicaWriter
 from policy.standing import Standing
 from radius_module.records import RouterRow, read_pointer
@@ -261,6 +262,20 @@ def test_one_damaged_secret_keeps_no_other_row_back(edge, isp, tower, anna):
         assert edge.replica.router(str(other.address)) is None
         owe(isp, berta)
         eventually(lambda: known(edge, tower, "berta").standing == Standing.SUSPENDED)
+
+
+def test_a_table_that_is_full_in_the_middle_is_followed_by_a_larger_one(edge, isp, tower, anna, monkeypatch):
+    """A growing provider fills the table; edge builds the next one at once and goes on."""
+    monkeypatch.setattr(table_writer, "SMALLEST_SLOTS", 8)
+    with edge.following():
+        eventually(lambda: known(edge, tower, "anna"))
+        for number in range(8):
+            isp.service(f"new {number}")
+        isp.review()
+        eventually(lambda: known(edge, tower, "new 7"))
+
+    assert known(edge, tower, "anna").service_id == anna.id
+    assert read_pointer(edge.folder / "replica") > 1
 
 
 def test_facts_that_cannot_be_read_keep_no_other_row_back(edge, isp, tower, anna):
