@@ -106,6 +106,10 @@ def _approval(data: Data, _: str) -> Told:
 
 
 def _decision(data: Data, _: str) -> Told:
+    if data["state"] == "superseded" and data.get("by"):
+        # Only a person's no has a name and can be over.
+        until = f"rejected by {data['by']}, until that was not wanted any more."
+        return Told(f"Change {data['change']} {until}{_after(data.get('note'), ' ')}")
     state = str(data["state"]).replace("_", " ")
     by = data.get("by") or (f'the rule "{data["rule"]}"' if data.get("rule") else "the worker")
     return Told(f"Change {data['change']} {state} by {by}.{_after(data.get('note'), ' ')}")

@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from policy.access import Access
-from policy.changes.intent import ChangeKind, Intent
+from policy.changes.intent import MOVES, ChangeKind, Intent
 from policy.changes.kind import kind_of
+from policy.changes.moves import move
 from policy.changes.preview import Draft, LiveSession, preview, preview_hash
 from policy.documents import service_document
 from policy.facts import ServiceFacts
@@ -118,6 +119,7 @@ def _make_changes(session: Session, operator: Operator, found: list[Wanted], now
     for one, before in pairs:
         last = latest.get(one.service.id)
         if one.facts == before:
+            _end_rejection(session, last)
             _supersede(session, last, "what is wanted is what is authorised again")
         elif last is not None and _stands(last, one.service, one.facts, now - timedelta(days=operator.change_days)):
             if last.state == Intent.AWAITING_APPROVAL:
@@ -140,6 +142,23 @@ def _stands(last: Change, service: Service, facts: ServiceFacts, oldest: datetim
     if last.state == Intent.AWAITING_APPROVAL:
         return last.created_at > oldest
     return last.state == Intent.REJECTED
+
+
+def _end_rejection(session: Session, last: Change | None) -> None:
+    """What somebody said no to is not wanted any more. When it is wanted again, people are asked again."""
+    if last is None or last.state != Intent.REJECTED:
+        return
+    # When, by whom and why it was rejected stays.
+    last.state = move(MOVES, Intent.REJECTED, Intent.SUPERSEDED).value
+    audit.record(
+        session,
+        last.operator_id,
+        "worker",
+        "change:intent:supersede",
+        service_id=last.service_id,
+        change=last.id,
+        why="what was rejected is not wanted any more, so the rejection is over",
+    )
 
 
 def _end(session: Session, last: Change | None, oldest: datetime) -> None:

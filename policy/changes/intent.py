@@ -29,7 +29,8 @@ class ChangeKind(StrEnum):
 MOVES: dict[Intent, frozenset[Intent]] = {
     Intent.AWAITING_APPROVAL: frozenset({Intent.APPROVED, Intent.REJECTED, Intent.EXPIRED, Intent.SUPERSEDED}),
     Intent.APPROVED: frozenset(),
-    Intent.REJECTED: frozenset(),
+    # A person's no is over as soon as what it said no to is not wanted any more.
+    Intent.REJECTED: frozenset({Intent.SUPERSEDED}),
     Intent.EXPIRED: frozenset(),
     Intent.SUPERSEDED: frozenset(),
 }

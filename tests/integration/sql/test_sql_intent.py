@@ -130,6 +130,19 @@ def test_a_rejection_stands_until_something_else_is_wanted(isp: Isp, opened: Ser
         isp.approve(change)
 
 
+def test_a_rejection_does_not_outlive_what_it_was_about(isp: Isp, opened: Service) -> None:
+    """Rejected, paid, and overdue again: the second suspension is a new question; who said no before stays."""
+    change = _suspended(isp, opened)
+    with isp.web() as session:
+        intent.reject(session, intent.change_by_id(session, isp.operator_id, change.id), by=ACTOR, note="a friend")
+    isp.pay(opened.subscriber_id)
+    isp.review()
+    over = isp.changes(opened)[-1]
+    assert (over.state, over.decided_by, over.note) == ("superseded", ACTOR, "a friend")
+    assert _suspended(isp, opened).state == "awaiting_approval"
+    assert [one.state for one in isp.changes(opened)] == ["approved", "superseded", "awaiting_approval"]
+
+
 def test_a_newer_truth_replaces_what_waits(isp: Isp, opened: Service) -> None:
     """While a suspension waits the address changes too: one change waits at a time, the newer."""
     first = _suspended(isp, opened)

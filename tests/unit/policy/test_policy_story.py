@@ -57,6 +57,12 @@ TABLE: list[tuple[Kind, dict[str, Any], str, tuple[str, ...]]] = [
     (Kind.DECISION, {"change": 9, "state": "approved", "rule": "r"}, 'Change 9 approved by the rule "r".', ()),
     (Kind.DECISION, {"change": 9, "state": "expired", "note": "Late"}, "Change 9 expired by the worker. Late.", ()),
     (
+        Kind.DECISION,
+        {"change": 9, "state": "superseded", "by": "Ewa", "note": "A friend"},
+        "Change 9 rejected by Ewa, until that was not wanted any more. A friend.",
+        (),
+    ),
+    (
         Kind.STEP,
         {"step": 12, "route": "next_login", "router": "tower", "why": "It takes no CoA."},
         "Step 12, at the next login on tower, planned. It takes no CoA.",
