@@ -20,6 +20,7 @@ from sql.live import known_accesses
 from sql.models import Change, Evidence, Operator, Service, Session, Step
 from sql.proof import verify_by
 from sql.router_health import begin_probe, look_at, note
+from sql.sessions import database_time
 from sql.steps import Targets, finish, supersede
 
 # A claimed step is looked at again after this long, in case the worker that claimed it vanished. It is longer than two
@@ -129,7 +130,12 @@ def claim(session: DatabaseSession, operator_id: int, router_id: int, most: int)
 
 
 def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Outcome]) -> None:
-    """Store how attempts ended: evidence, the step's state, and what the session now has."""
+    """Store how attempts ended: evidence, the step's state, and what the session now has.
+
+    They ended by the worker's clock, which may be wrong. By the database's they have ended now.
+    """
+    now = database_time(session)
+    outcomes = sorted(outcomes, key=lambda one: one.ended_at)
     # Sessions before steps, as edge and `enforce` lock them: the other order could deadlock.
     applied = {
         row.id: row.applied_stamp
@@ -151,23 +157,21 @@ def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Ou
         )
     }
     for one in outcomes:
-        _store_evidence(session, one)
-    due = _proofs_due(session, operator_id, outcomes, applied)
-    again = _to_send_once_more(session, outcomes)
+        _store_evidence(session, one, now)
+    due = _proofs_due(session, operator_id, outcomes, applied, now)
+    again = _to_send_once_more(session, outcomes, now)
     for one in outcomes:
         step = steps[one.claimed.step_id]
         if step.state != Enforcement.STARTED or step.attempts != one.claimed.attempt:
             # Accounting proved it in the meantime, which outweighs what the router said; or a later attempt is out.
             continue
-        _end_attempt(step, one, again.get(step.id))
+        _end_attempt(step, one, again.get(step.id), now)
         step.verify_by = due.get(step.id)
     session.flush()
     _move_sessions(session, outcomes)
     for router_id in sorted({step.router_id for step in steps.values()}):
         heard = [
-            (one.heard, one.ended_at, one.claimed.probe)
-            for one in outcomes
-            if steps[one.claimed.step_id].router_id == router_id
+            (one.heard, now, one.claimed.probe) for one in outcomes if steps[one.claimed.step_id].router_id == router_id
         ]
         note(session, operator_id, router_id, heard)
 
@@ -258,14 +262,16 @@ def _start(session: DatabaseSession, step: Step, live: Session, revision: str | 
     )
 
 
-def _store_evidence(session: DatabaseSession, one: Outcome) -> None:
+def _store_evidence(session: DatabaseSession, one: Outcome, now: datetime) -> None:
+    took = max(one.ended_at - one.started_at, timedelta(0))
     session.execute(
         update(Evidence)
         .where(Evidence.step_id == one.claimed.step_id, Evidence.attempt == one.claimed.attempt)
         .values(
             sent=one.sent,
-            started_at=one.started_at,
-            ended_at=one.ended_at,
+            # Never before the claim: nothing was sent then.
+            started_at=func.greatest(Evidence.started_at, now - took),
+            ended_at=now,
             outcome=one.outcome,
             cause=one.cause,
             explanation=one.explanation,
@@ -276,7 +282,7 @@ def _store_evidence(session: DatabaseSession, one: Outcome) -> None:
     )
 
 
-def _end_attempt(step: Step, one: Outcome, again_at: datetime | None) -> None:
+def _end_attempt(step: Step, one: Outcome, again_at: datetime | None, now: datetime) -> None:
     step.explanation = one.explanation
     if one.state == Enforcement.ACKNOWLEDGED:
         step.proof = "acknowledged"
@@ -284,15 +290,15 @@ def _end_attempt(step: Step, one: Outcome, again_at: datetime | None) -> None:
         step.proof = "ended"
     if one.state == Enforcement.RETRYING or again_at is not None:
         step.state = move(MOVES, Enforcement.STARTED, Enforcement.RETRYING).value
-        step.due_at = again_at or one.ended_at + timedelta(seconds=one.retry_after_s)
+        step.due_at = again_at or now + timedelta(seconds=one.retry_after_s)
         if again_at is not None:
-            step.explanation += " " + once_more((again_at - one.ended_at).total_seconds())
+            step.explanation += " " + once_more((again_at - now).total_seconds())
         return
     finish(step, one.state, one.explanation)
 
 
 def _proofs_due(
-    session: DatabaseSession, operator_id: int, outcomes: list[Outcome], applied: dict[int, str | None]
+    session: DatabaseSession, operator_id: int, outcomes: list[Outcome], applied: dict[int, str | None], now: datetime
 ) -> dict[int, datetime | None]:
     """By when the acknowledged steps must be proved, by step, for the routes on which a proof follows."""
     awaited = [one for one in outcomes if one.state == Enforcement.ACKNOWLEDGED and PROOFS[one.claimed.route].awaited]
@@ -301,12 +307,12 @@ def _proofs_due(
     stamps = {one.claimed.session_id: applied.get(one.claimed.session_id) or "" for one in awaited}
     known = known_accesses(session, operator_id, set(stamps.values()))
     return {
-        one.claimed.step_id: verify_by(one.claimed.route, known.get(stamps[one.claimed.session_id]), one.ended_at)
+        one.claimed.step_id: verify_by(one.claimed.route, known.get(stamps[one.claimed.session_id]), now)
         for one in awaited
     }
 
 
-def _to_send_once_more(session: DatabaseSession, outcomes: list[Outcome]) -> dict[int, datetime]:
+def _to_send_once_more(session: DatabaseSession, outcomes: list[Outcome], now: datetime) -> dict[int, datetime]:
     """Acknowledged CoAs that an earlier one, still on its way, could undo; and when that is over."""
     coas = [one for one in outcomes if one.state == Enforcement.ACKNOWLEDGED and one.claimed.route == RouteKind.COA]
     if not coas:
@@ -316,14 +322,14 @@ def _to_send_once_more(session: DatabaseSession, outcomes: list[Outcome]) -> dic
         {
             "sessions": [one.claimed.session_id for one in coas],
             "stamps": [one.claimed.target_stamp for one in coas],
-            "since": min(one.ended_at for one in coas) - timedelta(seconds=LATE_S),
+            "since": now - timedelta(seconds=LATE_S),
         },
     )
     over = {row.session_id: row.at + timedelta(seconds=LATE_S) for row in rows}
     return {
         one.claimed.step_id: over[one.claimed.session_id]
         for one in coas
-        if one.claimed.session_id in over and over[one.claimed.session_id] > one.ended_at
+        if one.claimed.session_id in over and over[one.claimed.session_id] > now
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -22,6 +22,7 @@ from sql.errors import NotFound, Refused
 from sql.jobs import defer_review
 from sql.models import Hold, Operator, Plan, PlanVersion, Router, Service, Subscriber
 from sql.secrets import SecretBox, service_password_place
+from sql.sessions import database_time
 
 CONTACT_MAXIMUM_BYTES = {"email": 320, "phone": 64, "language": 2, "time_zone": 64}
 CURRENCIES = "three capital letters such as EUR"
@@ -214,7 +215,7 @@ def close_service(session: Session, service: Service, *, actor: str) -> None:
     """Close a service for good; the change goes through approval like any other."""
     if service.closed_at is None:
         _review_first(session, service)
-        service.closed_at = datetime.now(UTC)
+        service.closed_at = database_time(session)
         service.standing = "closed"
         session.flush()
         audit.record(session, service.operator_id, actor, "service:line:close", service_id=service.id)
@@ -242,7 +243,7 @@ def service_by_username(session: Session, operator_id: int, username: str) -> Se
 
 def add_hold(session: Session, service: Service, *, until: datetime, reason: str, actor: str) -> Hold:
     """Do not suspend the service before `until`."""
-    if checked_moment("end of the hold", until) <= datetime.now(UTC):
+    if checked_moment("end of the hold", until) <= database_time(session):
         raise Refused("A hold must end in the future.")
     hold = Hold(
         operator_id=service.operator_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -14,6 +13,7 @@ from sql.checks import NAME_MAXIMUM_BYTES, checked_text
 from sql.errors import NotFound, Refused
 from sql.models import Node, Router
 from sql.secrets import SecretBox, router_secret_place
+from sql.sessions import database_time
 
 SECRET_MAXIMUM_BYTES = 255
 SECRET_MINIMUM_BYTES = 8
@@ -59,7 +59,7 @@ def change_router(session: Session, router: Router, *, box: SecretBox, actor: st
 
 def remove_router(session: Session, router: Router, *, actor: str) -> None:
     """Stop knowing a router; its sessions and evidence stay."""
-    router.removed_at = datetime.now(UTC)
+    router.removed_at = database_time(session)
     session.flush()
     audit.record(session, router.operator_id, actor, "router:device:remove", name=router.name)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
-from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy import URL, Engine, create_engine, func, select, text
 from sqlalchemy.orm import Session
 
 POOL_CONNECTIONS = 8
+_BEGAN = "ispagents began"
+_ACT = text("SELECT set_config('app.operator', :operator, true), clock_timestamp() AS began")
 
 
 def make_engine(url: URL, *, pool: int = POOL_CONNECTIONS) -> Engine:
@@ -26,8 +29,19 @@ def make_engine(url: URL, *, pool: int = POOL_CONNECTIONS) -> Engine:
 def acting_for(engine: Engine, operator_id: int) -> Iterator[Session]:
     """A transaction for one operator: committed at the end of the block, rolled back when it raises."""
     with Session(engine, expire_on_commit=False) as session, session.begin():
-        session.execute(text("SELECT set_config('app.operator', :operator, true)"), {"operator": str(operator_id)})
+        session.info[_BEGAN] = session.execute(_ACT, {"operator": str(operator_id)}).one().began
         yield session
+
+
+def database_time(session: Session) -> datetime:
+    """The database's time when this transaction began to act for its operator: the one clock by which all decide.
+
+    Machines disagree about the time, and what one stores as over another must not take for due. It costs no query.
+    """
+    began = session.info.get(_BEGAN)
+    if began is None:  # a transaction that acts for nobody, as the one that makes an operator
+        began = session.execute(select(func.clock_timestamp())).scalar_one()
+    return began  # type: ignore[no-any-return] # `info` is a dict of anything
 
 
 def operator_names(engine: Engine) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -14,6 +14,7 @@ from sql.checks import checked_moment, checked_text
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_review
 from sql.models import Change, Override, Service
+from sql.sessions import database_time
 
 REASON_MAXIMUM_BYTES = 500
 NOT_FACTS = {"service_id"}
@@ -29,7 +30,7 @@ def undo(session: Session, change: Change, *, until: datetime, reason: str, by: 
         raise Refused(f"Change {change.id} is {change.state.replace('_', ' ')}, so there is nothing to undo.")
     if change.from_facts is None:
         raise Refused(f"Change {change.id} opened the service; close the service instead.")
-    if checked_moment("end of the undo", until) <= datetime.now(UTC):
+    if checked_moment("end of the undo", until) <= database_time(session):
         raise Refused("An undo must end in the future.")
     if not checked_text("reason", reason, REASON_MAXIMUM_BYTES).strip():
         raise Refused("Say why, for whoever reads it later.")

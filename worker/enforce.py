@@ -20,11 +20,11 @@ from network.contract import NetworkError, Result, Secret
 from network.contract import Outcome as Answer
 from policy.changes.route import RouteKind
 from sql.attempts import Claimed, Outcome, claim, edges_have, store_outcomes
-from sql.enforcement import enforce
 from sql.models import Router
 from sql.secrets import SecretBox, SecretsError, router_secret_place
 from sql.sessions import acting_for
 from worker.outcomes import judge
+from worker.planning import enforce_some
 
 log = structlog.get_logger("worker.enforce")
 
@@ -140,7 +140,7 @@ class RouterWorker:
         with acting_for(self._engine, worked.operator_id) as session:
             # A refused CoA leads to a Disconnect, and a newer truth may have come while the packets were on the way.
             services = sorted({one.claimed.service_id for one in outcomes})
-            enforce(session, worked.operator_id, services, datetime.now(UTC))
+            enforce_some(session, worked.operator_id, services)
 
     async def _attempt(self, worked: Worked, one: Claimed, edges: asyncio.Future[tuple[bool, float]]) -> Outcome:
         """One attempt. A step that cannot be sent must not take the others of its router with it."""

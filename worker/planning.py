@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import structlog
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 from sql.enforcement import enforce
 from sql.intent import renew_authorised
 from sql.jobs import defer_enforce, driver_connection
 from sql.reviews import review
-from sql.sessions import acting_for
+from sql.sessions import acting_for, database_time
 
 log = structlog.get_logger("worker.planning")
 
@@ -21,7 +20,7 @@ def review_operator(engine: Engine, operator_id: int) -> int:
     total = 0
     while True:
         with acting_for(engine, operator_id) as session:
-            taken = review(session, operator_id, datetime.now(UTC))
+            taken = review_some(session, operator_id)
         total += taken
         if taken == 0:
             return total
@@ -32,18 +31,37 @@ def renew_operator(engine: Engine, operator_id: int) -> int:
     total = 0
     while True:
         with acting_for(engine, operator_id) as session:
-            services = renew_authorised(session, operator_id, datetime.now(UTC))
-            if services:
-                defer_enforce(driver_connection(session), operator_id, services)
-        total += len(services)
-        if not services:
+            renewed = renew_some(session, operator_id)
+        total += renewed
+        if renewed == 0:
             return total
 
 
 def enforce_services(engine: Engine, operator_id: int, service_ids: list[int]) -> int:
     """Plan the steps that live sessions of these services need. Returns how many routers got work."""
     with acting_for(engine, operator_id) as session:
-        return enforce(session, operator_id, service_ids, datetime.now(UTC))
+        return enforce_some(session, operator_id, service_ids)
+
+
+# One transaction of each, by the database's clock. The simulation runs these too.
+
+
+def review_some(session: Session, operator_id: int) -> int:
+    """A few hundred reviews that are due. Returns how many were taken."""
+    return review(session, operator_id, database_time(session))
+
+
+def renew_some(session: Session, operator_id: int) -> int:
+    """A few hundred renewals that are due, and the steps that they need. Returns how many services were renewed."""
+    services = renew_authorised(session, operator_id, database_time(session))
+    if services:
+        defer_enforce(driver_connection(session), operator_id, services)
+    return len(services)
+
+
+def enforce_some(session: Session, operator_id: int, service_ids: list[int]) -> int:
+    """The steps that live sessions of these services need. Returns how many routers got work."""
+    return enforce(session, operator_id, service_ids, database_time(session))
 
 
 def operators_with_work(engine: Engine) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +30,7 @@ from sql.batches import (
 from sql.errors import Refused
 from sql.intent import change_by_id
 from sql.models import Operator
+from sql.sessions import database_time
 from sql.undo import undo as undo_change
 
 app = typer.Typer(no_args_is_help=True, help="Changes of one kind and day that wait, looked at and decided together.")
@@ -103,12 +104,11 @@ def approve(
         if rows and not typer.confirm("Approve all of it?", default=False):
             print_lines(f"Batch {batch_id} was left as it is.")
             return
-    now = datetime.now(UTC)
     seen = {row.change_id: row.preview_hash for row in rows}
 
     def one_portion(session: Session, operator_id: int, portion: Sequence[int]) -> list[Decided]:
         chosen = [(change_id, seen[change_id]) for change_id in portion]
-        return approve_some(session, operator_id, chosen, by=common.actor(), now=now)
+        return approve_some(session, operator_id, chosen, by=common.actor(), now=database_time(session))
 
     _report(batch_id, list(_in_portions(operator, list(seen), one_portion)), "approved", as_json=as_json)
 

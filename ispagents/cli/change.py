@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -22,6 +21,7 @@ from sql import intent
 from sql.errors import NotFound, Refused
 from sql.listing import Attempted, change_key, changes, steps_of
 from sql.models import Change, Service
+from sql.sessions import database_time
 
 app = typer.Typer(no_args_is_help=True, help="Changes: what waits for approval, what was decided, what was done.")
 
@@ -190,7 +190,7 @@ def _approve(operator: str, seen: Seen, seen_hash: str) -> Refused | bool:
     with common.acting(operator) as (session, operator_id):
         change = intent.change_by_id(session, operator_id, seen.change_id)
         try:
-            return intent.approve(session, change, by=common.actor(), seen_hash=seen_hash, now=datetime.now(UTC))
+            return intent.approve(session, change, by=common.actor(), seen_hash=seen_hash, now=database_time(session))
         except intent.StalePreview as error:
             return error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
@@ -15,6 +14,7 @@ from policy.changes.intent import Intent
 from sql import pages
 from sql.batches import AT_ONCE, Decided, approve_some, batch_by_id, batches, reject_some, waiting_rows
 from sql.listing import NUMBER_MAXIMUM
+from sql.sessions import database_time
 from web.acting import acting, person
 from web.changes.forms import ApproveForm, RejectForm
 from web.changes.reading import route_words
@@ -76,10 +76,10 @@ def approve(batch_id: int) -> Response:
         flash(f"Batch {batch_id} has another preview than the one you approved; look at it again.", "refused")
         return _back(batch_id)
     seen = {row.change_id: row.preview_hash for row in rows}
-    now = datetime.now(UTC)
 
     def portion(session: Session, operator_id: int, ids: Sequence[int]) -> list[Decided]:
-        return approve_some(session, operator_id, [(one, seen[one]) for one in ids], by=person().login, now=now)
+        chosen = [(one, seen[one]) for one in ids]
+        return approve_some(session, operator_id, chosen, by=person().login, now=database_time(session))
 
     _report(batch_id, "approved", _in_portions(list(seen), portion), len(seen))
     return _back(batch_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
@@ -12,6 +11,7 @@ from policy.changes.intent import ChangeKind, Intent
 from sql import intent, pages
 from sql.errors import NotFound, Refused
 from sql.listing import NUMBER_MAXIMUM, change_key, changes, steps_of
+from sql.sessions import database_time
 from web.acting import acting, person
 from web.changes import reading
 from web.changes.forms import ApproveForm, RejectForm
@@ -118,7 +118,7 @@ def _approve(change_id: int, seen_hash: str) -> tuple[str, str, list[str]]:
         change = intent.change_by_id(session, operator_id, change_id)
         seen: dict[str, Any] = dict(change.preview)
         try:
-            intent.approve(session, change, by=person().login, seen_hash=seen_hash, now=datetime.now(UTC))
+            intent.approve(session, change, by=person().login, seen_hash=seen_hash, now=database_time(session))
         except intent.StalePreview as error:
             return str(error), "refused", reading.differences(seen, change.preview)
         return _approved(change_id, change.state), "done", []

@@ -1,19 +1,21 @@
 """Which steps are sent, in which order, and what stops all of them: priority, the switch, and what has moved."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from enforced import Line
 from fixtures_database import Database, Isp
 from sqlalchemy import event
 
+from policy.changes.breaker import Heard
 from policy.changes.enforcement import Enforcement
 from policy.changes.intent import ChangeKind
 from sql.attempts import claim
 from sql.brakes import set_network_writes, waiting_steps
 from sql.enforcement import enforce
-from sql.models import Router
+from sql.models import Evidence, Router
 from sql.roles import Role
+from sql.router_health import look_at
 
 
 @pytest.fixture
@@ -211,6 +213,27 @@ def test_what_could_be_undone_by_a_late_packet_is_sent_once_more(line: Line) -> 
     (fresh,) = line.claim()
     line.store(fresh, Enforcement.ACKNOWLEDGED)
     assert line.states()[2] == ("coa", "acknowledged")
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=-3), timedelta(hours=3)])
+def test_a_wrong_clock_of_the_worker_decides_nothing(line: Line, ahead: timedelta) -> None:
+    """Whatever the worker's clock says, the evidence, retries and the router's health go by the database's."""
+    (claimed,) = line.claim()
+    wrong = datetime.now(UTC) + ahead
+    more = {"cause": "timeout", "heard": Heard.MISS, "started_at": wrong - timedelta(seconds=17), "ended_at": wrong}
+    line.store(claimed, Enforcement.RETRYING, "no_answer", retry_after_s=2.0, **more)
+    (step,) = line.isp.steps(line.service)
+    with line.isp.worker() as session:
+        health = look_at(session, line.router.id)[0]
+        found = session.query(Evidence).one()
+    moments = (step.due_at, health.down_since, found.started_at, found.ended_at)
+    assert all(abs(one - datetime.now(UTC)) < timedelta(minutes=10) for one in moments if one is not None)
+    assert None not in moments
+    line.change_speed("10M/50M")
+    line.enforce()
+    (again,) = line.claim()
+    line.store(again, Enforcement.ACKNOWLEDGED, started_at=wrong, ended_at=wrong)
+    assert line.states()[1] == ("coa", "retrying")  # sent once more, since the first may still arrive
 
 
 def test_a_stuck_step_whose_target_is_not_wanted_any_more_is_settled_too(line: Line) -> None:
