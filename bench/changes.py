@@ -32,7 +32,8 @@ from ispagents.state_folder import StateFolder
 from sql.batches import AT_ONCE, approve_some, batches, waiting_rows
 from sql.customers import add_operator, add_plan, add_service, add_subscriber
 from sql.models import Evidence, Service, Step, Subscriber
-from sql.money import issue_invoice, receive_payment
+from sql.money.invoices import issue_invoice
+from sql.money.payments import receive_payment
 from sql.roles import Role
 from sql.router_store import add_router
 from sql.sessions import acting_for

@@ -13,7 +13,7 @@ from policy.changes.intent import Intent
 from policy.offline import end_of
 from policy.online import DONE, ROUTE_WORDS
 from policy.reasons import sentence
-from policy.situation import LiveLine, Situation
+from policy.situation import LiveLine, Promise, Situation
 
 SHOWN = 5
 ACCESS_WORDS = {Kind.GRANT: "full access", Kind.RESTRICT: "the walled garden", Kind.DENY: "no access"}
@@ -76,11 +76,15 @@ def _money(situation: Situation) -> Iterator[Finding]:
         yield Finding(f"The prepaid time ends on {end}.")
 
 
+def _before(hold: Promise, situation: Situation) -> str:
+    return "at all" if hold.until is None else f"before {wording.minute(hold.until, situation.time_zone)}"
+
+
 def _promises(situation: Situation) -> Iterator[Finding]:
     for hold in situation.holds[:SHOWN]:
-        until = wording.minute(hold.until, situation.time_zone)
         yield Finding(
-            f"{wording.short(hold.by)} promised not to suspend before {until}: {wording.clause(hold.reason)}",
+            f"{wording.short(hold.by)} promised not to suspend {_before(hold, situation)}: "
+            f"{wording.clause(hold.reason)}",
             f"hold {hold.id}",
             hold.created_at,
         )

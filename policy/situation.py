@@ -16,7 +16,7 @@ from policy.standing import Standing
 class Unpaid:
     """The oldest unpaid invoice, and how much ends a suspension: all that is past its grace, in minor units."""
 
-    number: int
+    number: str
     due_at: datetime
     open_minor: int
     restoring_minor: int
@@ -25,7 +25,18 @@ class Unpaid:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A hold, or an override: kept by a person until a moment."""
+    """A hold: kept by a person until a moment, or for good (None)."""
+
+    id: int
+    until: datetime | None
+    reason: str
+    by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An override: an earlier access that a person gave back until a moment."""
 
     id: int
     until: datetime
@@ -146,7 +157,7 @@ class Situation:
     unpaid: Unpaid | None
     restores_by_itself: bool
     holds: tuple[Promise, ...]
-    override: Promise | None
+    override: Earlier | None
     plan: str
     plan_rate: str
     wanted_plan: str

@@ -45,9 +45,9 @@ class OpenInvoice(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Do not suspend before `until`."""
+    """Do not suspend before `until`; None is for good."""
 
-    until: datetime
+    until: datetime | None
 
 
 class StandingNow(NamedTuple):
@@ -80,7 +80,9 @@ def standing_at(
         return StandingNow(Standing.GRACE, overdue_at)
     if now < suspended_at:
         return StandingNow(Standing.OVERDUE, suspended_at)
-    held_until = max((hold.until for hold in holds if hold.until > now), default=None)
+    if any(hold.until is None for hold in holds):
+        return StandingNow(Standing.OVERDUE, None)
+    held_until = max((hold.until for hold in holds if hold.until is not None and hold.until > now), default=None)
     if held_until is not None:
         return StandingNow(Standing.OVERDUE, held_until)
     return StandingNow(Standing.SUSPENDED, None)

@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 from simulation.database import EPOCH
 from simulation.ledger import Bill, Line, Promise
 from simulation.world import World
-from sql import customers, money
+from sql import customers
 from sql.models import Hold, Service, Subscriber
+from sql.money.invoices import issue_invoice, void_invoice
+from sql.money.payments import receive_payment
 from sql.roles import Role
 
 CLERK = "clerk"
@@ -67,9 +69,9 @@ class Billing:
         world, account = self._world, line.account
         due_at = world.now + timedelta(seconds=round(world.between(-300, 200)))
 
-        def work(session: Session) -> int:
+        def work(session: Session) -> str:
             subscriber = session.get_one(Subscriber, account.subscriber_id)
-            made = money.issue_invoice(
+            made = issue_invoice(
                 session, subscriber, amount_minor=PRICE_MINOR, due_at=due_at, description="", actor=CLERK
             )
             return made.number
@@ -94,7 +96,7 @@ class Billing:
 
         def work(session: Session) -> bool:
             subscriber = session.get_one(Subscriber, account.subscriber_id)
-            _, new = money.receive_payment(
+            _, new = receive_payment(
                 session, subscriber, amount_minor=amount, method="bank", actor="bank", external_id=name
             )
             return new
@@ -112,7 +114,7 @@ class Billing:
         bills = [bill for line in self._lines for bill in line.account.bills if not bill.touched and not bill.voided]
         if bills:
             bill = self._world.random.choice(bills)
-            done = self._web(lambda s: money.void_invoice(s, self._world.operator_id, bill.number, actor=CLERK))
+            done = self._web(lambda s: void_invoice(s, self._world.operator_id, bill.number, actor=CLERK))
             if done is not None:
                 bill.voided = True
                 self._world.say(f"invoice {bill.number} is taken back")

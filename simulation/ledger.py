@@ -16,7 +16,7 @@ Document = dict[str, Any]
 class Bill:
     """An invoice: what is left to pay of it."""
 
-    number: int
+    number: str
     due_at: datetime
     left_minor: int
     touched: bool = False

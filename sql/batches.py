@@ -14,7 +14,7 @@ from policy.changes.intent import Intent
 from sql.errors import NotFound, Refused
 from sql.intent import Desk, reject
 from sql.models import Batch, Change, PlanVersion, Service
-from sql.money import open_invoices
+from sql.money.settling import open_invoices
 
 AT_ONCE = 200
 

@@ -17,6 +17,7 @@ from policy.documents import read_access, read_plan
 from policy.facts import Login, Method, ServiceFacts
 from policy.situation import (
     Decision,
+    Earlier,
     EdgeNode,
     EndedLine,
     KnownRouter,
@@ -61,13 +62,8 @@ NODES_MOST = 100
 _UNPAID = text("""
 SELECT number, due_at, currency, open_minor,
     coalesce(sum(open_minor) FILTER (WHERE due_at <= :suspending) OVER (), 0) AS restoring_minor
-FROM (
-    SELECT invoice.id, invoice.number, invoice.due_at, invoice.currency,
-        invoice.amount_minor - coalesce(sum(allocation.amount_minor), 0) AS open_minor
-    FROM invoices AS invoice LEFT JOIN allocations AS allocation ON allocation.invoice_id = invoice.id
-    WHERE invoice.operator_id = :operator AND invoice.subscriber_id = :subscriber AND invoice.voided_at IS NULL
-    GROUP BY invoice.id) AS open
-WHERE open_minor > 0 ORDER BY due_at, id LIMIT 1
+FROM invoices WHERE operator_id = :operator AND subscriber_id = :subscriber AND open_minor > 0
+ORDER BY due_at, id LIMIT 1
 """)
 _NODES = text("""
 SELECT name, reported_at, coalesce(reported_at < :oldest, true) AS silent,
@@ -196,24 +192,22 @@ def _holds(session: DatabaseSession, service: Service, now: datetime) -> tuple[P
         .where(
             Hold.operator_id == service.operator_id,
             Hold.service_id == service.id,
-            Hold.until > now,
+            Hold.until.is_(None) | (Hold.until > now),
             or_(Hold.ended_at.is_(None), Hold.ended_at > now),
         )
         .order_by(Hold.until.desc())
         .limit(HOLDS_MOST)
     )
-    return tuple(_promise(one) for one in found)
+    return tuple(Promise(one.id, one.until, one.reason, one.granted_by, one.created_at) for one in found)
 
 
-def _override(session: DatabaseSession, service: Service, now: datetime) -> Promise | None:
+def _override(session: DatabaseSession, service: Service, now: datetime) -> Earlier | None:
     found = session.scalar(
         select(Override).where(Override.service_id == service.id, Override.ended_at.is_(None), Override.until > now)
     )
-    return _promise(found) if found is not None else None
-
-
-def _promise(one: Hold | Override) -> Promise:
-    return Promise(one.id, one.until, one.reason, one.granted_by, one.created_at)
+    if found is None:
+        return None
+    return Earlier(found.id, found.until, found.reason, found.granted_by, found.created_at)
 
 
 def _versions(session: DatabaseSession, ids: set[int | None]) -> dict[int, PlanVersion]:

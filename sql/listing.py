@@ -14,7 +14,6 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from policy.changes.intent import Intent
 from sql.errors import Refused
 from sql.models import (
-    Allocation,
     Change,
     Evidence,
     Hold,
@@ -28,6 +27,7 @@ from sql.models import (
     Step,
     Subscriber,
 )
+from sql.money.invoices import read_number
 
 PAGE = 100
 NUMBER_MAXIMUM = 2**63 - 1
@@ -35,12 +35,11 @@ LAST_LETTER = "\U0010ffff"  # no text that people type goes on with it
 AWAITING_KEY = "awaiting:"
 
 
-class Paid(NamedTuple):
-    """An invoice, whose it is, and what was paid on it."""
+class Billed(NamedTuple):
+    """An invoice, and whose it is."""
 
     invoice: Invoice
     reference: str
-    paid_minor: int
 
 
 class Attempted(NamedTuple):
@@ -125,23 +124,23 @@ def routers(
 
 def invoices(
     session: Session, operator_id: int, *, subscriber: Subscriber | None = None, after: str = "", limit: int = PAGE
-) -> list[Paid]:
-    """Invoices, the newest first; `after` is a number."""
-    paid = (
-        select(func.coalesce(func.sum(Allocation.amount_minor), 0))
-        .where(Allocation.invoice_id == Invoice.id)
-        .scalar_subquery()
-    )
+) -> list[Billed]:
+    """Invoices, the newest first; `after` is a number. Raises Refused."""
     query = (
-        select(Invoice, Subscriber.reference, paid)
+        select(Invoice, Subscriber.reference)
         .join(Subscriber, Subscriber.id == Invoice.subscriber_id)
-        .where(Invoice.operator_id == operator_id, Invoice.number < _number(after))
-        .order_by(Invoice.number.desc())
+        .where(Invoice.operator_id == operator_id)
+        .order_by(Invoice.year.desc(), Invoice.serial.desc())
         .limit(limit)
     )
+    if after:
+        key = read_number(after)
+        if key is None:
+            raise Refused(f"{after!r} is no key to go on after; take one from the page before.")
+        query = query.where(tuple_(Invoice.year, Invoice.serial) < key)
     if subscriber is not None:
         query = query.where(Invoice.subscriber_id == subscriber.id)
-    return [Paid(invoice, reference, int(minor)) for invoice, reference, minor in session.execute(query)]
+    return [Billed(invoice, reference) for invoice, reference in session.execute(query)]
 
 
 def payments(
@@ -249,7 +248,7 @@ def active_holds(session: Session, service: Service, now: datetime) -> list[Hold
             .where(
                 Hold.operator_id == service.operator_id,
                 Hold.service_id == service.id,
-                Hold.until > now,
+                Hold.until.is_(None) | (Hold.until > now),
                 Hold.ended_at.is_(None),
             )
             .order_by(Hold.id)

@@ -15,7 +15,7 @@ SENTENCES = {
     "so no two can share one.",
     "payments_operator_id_external_id_key": "A payment with this external id is booked already.",
     "changes_one_awaiting": "A change of this service is waiting for approval already.",
-    "invoices_operator_id_number_key": "Another invoice took this number at the same moment; try again.",
+    "payments_receipt": "A payment with this receipt number is booked already.",
     "plan_versions_plan_id_number_key": "Somebody else changed this plan at the same moment; look at it and try again.",
     "people_login": "This login name is taken on this installation; choose another.",
     "routers_coa_window_check": "A router takes a window of 1 to 4096 packets.",

@@ -14,7 +14,7 @@ from policy.facts import Bindings, Facts, Login, Method, OperatorFacts, PlanFact
 from policy.standing import DunningTerms, OpenInvoice, Standing, network_standing, standing_at
 from policy.standing import Hold as HoldFacts
 from sql.models import Hold, Operator, Override, Plan, PlanVersion, Service
-from sql.money import open_invoices
+from sql.money.settling import open_invoices
 
 
 class Wanted(NamedTuple):
@@ -43,7 +43,7 @@ def wanted(session: Session, operator: Operator, service_ids: list[int], now: da
         select(Hold).where(
             Hold.operator_id == operator.id,
             Hold.service_id.in_(service_ids),
-            Hold.until > now,
+            Hold.until.is_(None) | (Hold.until > now),
             (Hold.ended_at.is_(None)) | (Hold.ended_at > func.now()),
         )
     ):

@@ -9,51 +9,26 @@ from typing import Any
 
 import psycopg
 import pytest
+from database_server import TEMPLATE, DatabaseServer
 from fixtures_postgres import temporary_state
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from ispagents.database import Databases, embedded, migrate_now, prepare_embedded
-from ispagents.postgres import Server
-from ispagents.state_folder import StateFolder
 from policy.changes.enforcement import Enforcement
-from sql import customers, intent, money, reviews, router_store
+from sql import customers, intent, reviews, router_store
 from sql.attempts import Claimed, Outcome
 from sql.models import Change, Invoice, Operator, Payment, Plan, Router, Service, Step, Subscriber
 from sql.models import Session as Online
+from sql.money.invoices import issue_invoice
+from sql.money.payments import receive_payment
 from sql.roles import Role, create_database, grant_connections
 from sql.secrets import SecretBox
 from sql.sessions import acting_for
 
-TEMPLATE = "ispagents_template"
 BOX = SecretBox([bytes(range(32))])
 ACTOR = "a test"
 _numbers = itertools.count(1)
-
-
-@dataclass
-class DatabaseServer:
-    """A running embedded server whose template database is migrated."""
-
-    state: StateFolder
-    server: Server
-
-    def databases(self, name: str) -> Databases:
-        """The URLs of a database of this server."""
-        return Databases({role: make_url(self.server.url(name, role.value)) for role in Role})
-
-    def copy(self, name: str) -> Databases:
-        """A new database, a copy of the template."""
-        with psycopg.connect(self.server.conninfo("postgres", "postgres"), autocommit=True) as superuser:
-            create_database(superuser, name, TEMPLATE)
-        with psycopg.connect(self.server.conninfo(name, "postgres"), autocommit=True) as superuser:
-            grant_connections(superuser, name)
-        return self.databases(name)
-
-    def drop(self, name: str) -> None:
-        """Remove a database, whoever is still in it."""
-        with psycopg.connect(self.server.conninfo("postgres", "postgres"), autocommit=True) as superuser:
-            superuser.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 @dataclass
@@ -163,7 +138,7 @@ class Isp:
     def invoice(self, subscriber: Subscriber | int, amount_minor: int = 1500, due_days: float = -30) -> Invoice:
         """An invoice, long overdue unless said otherwise."""
         with self.web() as session:
-            return money.issue_invoice(
+            return issue_invoice(
                 session,
                 session.get_one(Subscriber, subscriber if isinstance(subscriber, int) else subscriber.id),
                 amount_minor=amount_minor,
@@ -175,7 +150,7 @@ class Isp:
     def pay(self, subscriber: Subscriber | int, amount_minor: int = 1500, **more: Any) -> tuple[Payment, bool]:
         """A payment."""
         with self.web() as session:
-            return money.receive_payment(
+            return receive_payment(
                 session,
                 session.get_one(Subscriber, subscriber if isinstance(subscriber, int) else subscriber.id),
                 amount_minor=amount_minor,
@@ -284,15 +259,15 @@ def database_server() -> Iterator[DatabaseServer]:
 
 @contextmanager
 def new_database(server: DatabaseServer) -> Iterator[Database]:
-    """A migrated, empty database; removed at the end."""
-    name = f"test_{next(_numbers)}"
-    found = Database(name, server, server.copy(name))
+    """A migrated, empty database; nothing of what was done to it is left for the next one."""
+    name = server.lend()
+    found = Database(name, server, server.databases(name))
     try:
         yield found
     finally:
         for engine in found.engines.values():
             engine.dispose()
-        server.drop(name)
+        server.take_back(name)
 
 
 @pytest.fixture

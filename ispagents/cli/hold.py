@@ -83,4 +83,4 @@ def _row(hold: Hold, username: str) -> dict[str, Any]:
 def _state(hold: Hold) -> str:
     if hold.ended_at is not None:
         return "ended"
-    return "over" if hold.until <= datetime.now(UTC) else "holds"
+    return "over" if hold.until is not None and hold.until <= datetime.now(UTC) else "holds"

@@ -13,9 +13,9 @@ from ispagents.cli.inputs import moment, money_minor
 from ispagents.cli.output import money_text
 from ispagents.errors import Problem
 from sql.customers import subscriber_by_reference
-from sql.listing import Paid, invoices
-from sql.models import Operator
-from sql.money import issue_invoice, paid_minor, void_invoice
+from sql.listing import Billed, invoices
+from sql.models import Invoice, Operator
+from sql.money.invoices import issue_invoice, void_invoice
 
 app = typer.Typer(no_args_is_help=True, help="What subscribers owe, and until when.")
 
@@ -52,7 +52,7 @@ def add(
             description=description,
             actor=common.actor(),
         )
-        row = _row(Paid(invoice, found.reference, paid_minor(session, invoice)))
+        row = _row(Billed(invoice, found.reference))
     common.show_one(row, as_json=as_json)
 
 
@@ -81,32 +81,37 @@ def list_all(
 
 
 @app.command("void")
-def void(number: common.Id, operator: OperatorOption = "", as_json: JsonOption = False) -> None:
-    """Take an invoice back on which nothing was paid."""
+def void(
+    number: Annotated[str, typer.Argument(help="The invoice's number, such as 2026-17.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays with the invoice.")] = "",
+    operator: OperatorOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Take an invoice back; what was paid on it pays what else is open, or the next one."""
     with common.acting(operator) as (session, operator_id):
-        invoice = void_invoice(session, operator_id, number, actor=common.actor())
+        invoice = void_invoice(session, operator_id, number, actor=common.actor(), reason=reason)
         row = {"number": invoice.number, "state": "void", "voided_at": invoice.voided_at}
     common.show_one(row, as_json=as_json)
 
 
-def _row(one: Paid) -> dict[str, Any]:
-    invoice, open_minor = one.invoice, one.invoice.amount_minor - one.paid_minor
+def _row(one: Billed) -> dict[str, Any]:
+    invoice = one.invoice
     return {
         "number": invoice.number,
         "subscriber": one.reference,
         "amount": money_text(invoice.amount_minor, invoice.currency),
         "amount_minor": invoice.amount_minor,
-        "open": money_text(0 if invoice.voided_at else open_minor, invoice.currency),
-        "open_minor": 0 if invoice.voided_at else open_minor,
+        "open": money_text(invoice.open_minor, invoice.currency),
+        "open_minor": invoice.open_minor,
         "due_at": invoice.due_at,
-        "state": _state(invoice.voided_at, open_minor, invoice.due_at),
+        "state": _state(invoice),
         "description": invoice.description,
     }
 
 
-def _state(voided_at: datetime | None, open_minor: int, due_at: datetime) -> str:
-    if voided_at is not None:
+def _state(invoice: Invoice) -> str:
+    if invoice.voided_at is not None:
         return "void"
-    if open_minor == 0:
+    if invoice.open_minor == 0:
         return "paid"
-    return "overdue" if due_at < datetime.now(UTC) else "open"
+    return "overdue" if invoice.due_at < datetime.now(UTC) else "open"

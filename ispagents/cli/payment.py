@@ -13,7 +13,8 @@ from ispagents.cli.output import money_text
 from sql.customers import subscriber_by_reference
 from sql.listing import payments
 from sql.models import Operator, Payment
-from sql.money import credit_minor, open_invoices, receive_payment
+from sql.money.payments import receive_payment
+from sql.money.settling import credit_minor, open_invoices
 
 app = typer.Typer(no_args_is_help=True, help="Money that came in; it pays the oldest invoice first.")
 

@@ -14,7 +14,7 @@ from ispagents.cli.output import money_text
 from sql.customers import add_subscriber, subscriber_by_reference
 from sql.listing import services_of, subscribers
 from sql.models import Operator, Subscriber
-from sql.money import credit_minor, open_invoices
+from sql.money.settling import credit_minor, open_invoices
 
 app = typer.Typer(no_args_is_help=True, help="The customers, known by their customer number.")
 

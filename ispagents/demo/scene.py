@@ -23,7 +23,8 @@ from simulators.sessions import Session
 from simulators.settings import Client
 from sql.customers import service_by_username
 from sql.models import Change, Service, Subscriber
-from sql.money import issue_invoice, receive_payment
+from sql.money.invoices import issue_invoice
+from sql.money.payments import receive_payment
 from sql.sessions import acting_for
 
 T = TypeVar("T")

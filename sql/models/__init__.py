@@ -2,8 +2,30 @@
 
 from sql.models.audit import AuditEvent, AuditHead, AuditSeal
 from sql.models.base import Base
+from sql.models.billing import (
+    BillingProblem,
+    BillingRun,
+    Compensation,
+    CompensationRow,
+    Discount,
+    DunningPolicy,
+    Fee,
+    Holiday,
+    ServiceBilling,
+)
 from sql.models.changes import Approval, Batch, Change, Evidence, KnownAccess, Override, Step
-from sql.models.money import Allocation, Invoice, Payment
+from sql.models.intake import ApiToken, AssertedStanding, Feed, Import, ImportRow, IncomingPayment, PaymentProvider
+from sql.models.money import (
+    Allocation,
+    Invoice,
+    InvoiceLine,
+    InvoiceSeries,
+    LedgerEntry,
+    LedgerPosting,
+    Payment,
+    PaymentReversal,
+)
+from sql.models.notices import Notice, NoticeChannel, NoticeDelivery, NoticeTemplate
 from sql.models.operators import Operator
 from sql.models.people import Person
 from sql.models.plans import Plan, PlanVersion
@@ -13,21 +35,45 @@ from sql.models.sessions import RefusedLogin, Session, SpoolFile, SpoolReject, U
 
 __all__ = [
     "Allocation",
+    "ApiToken",
     "Approval",
+    "AssertedStanding",
     "AuditEvent",
     "AuditHead",
     "AuditSeal",
     "Base",
     "Batch",
+    "BillingProblem",
+    "BillingRun",
     "Change",
+    "Compensation",
+    "CompensationRow",
+    "Discount",
+    "DunningPolicy",
     "Evidence",
+    "Fee",
+    "Feed",
     "Hold",
+    "Holiday",
+    "Import",
+    "ImportRow",
+    "IncomingPayment",
     "Invoice",
+    "InvoiceLine",
+    "InvoiceSeries",
     "KnownAccess",
+    "LedgerEntry",
+    "LedgerPosting",
     "Node",
+    "Notice",
+    "NoticeChannel",
+    "NoticeDelivery",
+    "NoticeTemplate",
     "Operator",
     "Override",
     "Payment",
+    "PaymentProvider",
+    "PaymentReversal",
     "Person",
     "Plan",
     "PlanVersion",
@@ -37,6 +83,7 @@ __all__ = [
     "RouterAbility",
     "RouterHealth",
     "Service",
+    "ServiceBilling",
     "Session",
     "SpoolFile",
     "SpoolReject",

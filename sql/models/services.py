@@ -34,6 +34,8 @@ class Subscriber(Base):
         UniqueConstraint("operator_id", "id"),
         UniqueConstraint("operator_id", "reference"),
         Index("subscribers_search", "operator_id", "search_name", "reference"),
+        Index("subscribers_area", "operator_id", "area", "id", postgresql_where=text("area <> ''")),
+        Index("subscribers_phone", "operator_id", "phone", postgresql_where=text("phone <> ''")),
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]
@@ -45,6 +47,9 @@ class Subscriber(Base):
     language: Mapped[str] = mapped_column(Text, server_default="en")
     time_zone: Mapped[str] = mapped_column(Text, server_default="UTC")
     created_at: Mapped[CreatedAt]
+    area: Mapped[str] = mapped_column(Text(collation="C"), server_default="")
+    address: Mapped[EmptyWord]
+    tax_number: Mapped[EmptyWord]
 
 
 class Service(Base):
@@ -112,22 +117,35 @@ class Service(Base):
 
 
 class Hold(Base):
-    """Do not suspend this service before `until`."""
+    """Do not suspend this service before `until` (None: for good). `kind` says what was promised, and to whom."""
 
     __tablename__ = "holds"
     __table_args__ = (
         UniqueConstraint("operator_id", "id"),
         ForeignKeyConstraint(["operator_id", "service_id"], ["services.operator_id", "services.id"]),
+        ForeignKeyConstraint(["operator_id", "invoice_id"], ["invoices.operator_id", "invoices.id"]),
         Index("holds_service", "operator_id", "service_id"),
+        Index("holds_open", "service_id", postgresql_where=text("ended_at IS NULL")),
+        Index(
+            "holds_promises",
+            "operator_id",
+            "until",
+            postgresql_where=text("kind = 'promise' AND settled IS NULL"),
+        ),
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]
     service_id: Mapped[Big]
-    until: Mapped[Moment]
+    until: Mapped[OptionalMoment]
     reason: Mapped[Word]
     granted_by: Mapped[Word]
     created_at: Mapped[CreatedAt]
     ended_at: Mapped[OptionalMoment]
+    kind: Mapped[str] = mapped_column(Text, server_default="grace")
+    amount_minor: Mapped[OptionalBig]
+    invoice_id: Mapped[OptionalBig]
+    settled: Mapped[OptionalWord]
+    settled_at: Mapped[OptionalMoment]
 
 
 class Review(Base):

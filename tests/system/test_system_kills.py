@@ -29,7 +29,8 @@ from sql.customers import service_by_username
 from sql.errors import Refused
 from sql.intent import approve, change_by_id
 from sql.models import Change, PlanVersion, Service, Subscriber
-from sql.money import issue_invoice, receive_payment
+from sql.money.invoices import issue_invoice
+from sql.money.payments import receive_payment
 from sql.roles import Role
 from sql.sessions import acting_for
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from flask import Blueprint, abort, render_template, request
 
 from policy.story import Kind
-from sql import money, pages
+from sql import pages
 from sql.listing import NUMBER_MAXIMUM, active_holds, awaiting, services
+from sql.money.settling import open_invoices
 from sql.timeline import position, timeline
 from web.acting import acting
 from web.pages import shows_money
@@ -55,7 +56,7 @@ def show(service_id: int) -> str:
             before=position(before) if before else None,
             kinds=() if amounts else frozenset(Kind) - MONEY_KINDS,
         )
-        owed = money.open_invoices(session, operator_id, [line.subscriber.id]) if amounts else {}
+        owed = open_invoices(session, operator_id, [line.subscriber.id]) if amounts else {}
         return render_template(
             "customers/show.html",
             line=line,

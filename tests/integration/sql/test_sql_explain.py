@@ -159,7 +159,7 @@ def test_what_a_payment_must_cover(isp: Isp, opened: Service) -> None:
     isp.pay(opened.subscriber_id, 400)
     unpaid = _situation(isp, opened).unpaid
     assert unpaid is not None
-    assert (unpaid.number, unpaid.open_minor, unpaid.restoring_minor) == (1, 600, 2600)
+    assert (unpaid.number[4:], unpaid.open_minor, unpaid.restoring_minor) == ("-1", 600, 2600)
 
 
 def test_a_hold_and_an_override_are_told(isp: Isp, opened: Service) -> None:

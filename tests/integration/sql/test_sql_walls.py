@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from fixtures_database import Database, DatabaseServer, Isp, new_database
+from one_of_each import fill
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -18,8 +19,8 @@ from sql.roles import Role
 RUNNING = [Role.WEB, Role.WORKER, Role.EDGE]
 # Infrastructure that belongs to no operator.
 COMMON = {"nodes", "spool_files", "spool_rejects", "alembic_version"}
-# Passwords of people: the worker has no right to them at all.
-OF_WEB_ALONE = {"people"}
+# Secrets of people, programs and providers: the worker has no right to them at all.
+OF_WEB_ALONE = {"people", "api_tokens", "payment_providers"}
 
 
 @pytest.fixture(scope="module")
@@ -40,71 +41,12 @@ def two(database: Database) -> tuple[Isp, Isp]:
         isp.review()
         isp.invoice(subscriber)
         isp.review()
-        isp.pay(subscriber, 100)
+        isp.pay(subscriber, 100000)
         stamp = isp.fresh(service).authorised_stamp
         session_id = isp.online(service, router, stamp)
         with database.as_superuser() as connection:
-            _fill(connection, isp.operator_id, service.id, router.id, session_id)
+            fill(connection, isp.operator_id, service.id, router.id, session_id)
     return both
-
-
-def _fill(connection: psycopg.Connection[Any], operator: int, service: int, router: int, session: int) -> None:
-    values = {"operator": operator, "service": service, "router": router, "session": session}
-    connection.execute(
-        "INSERT INTO holds (operator_id, service_id, until, reason, granted_by) "
-        "VALUES (%(operator)s, %(service)s, now() + interval '1 day', 'a reason', 'a test')",
-        values,
-    )
-    connection.execute(
-        "INSERT INTO usage_hours VALUES (%(operator)s, %(service)s, date_trunc('hour', now()), 1, 1)", values
-    )
-    connection.execute(
-        "INSERT INTO refused_logins (operator_id, router_id, username, reason, hour, last_at) "
-        "VALUES (%(operator)s, %(router)s, 'who', 'unknown_user', now(), now())",
-        values,
-    )
-    step = connection.execute(
-        "INSERT INTO steps (operator_id, service_id, session_id, router_id, route, why, target_stamp) "
-        "VALUES (%(operator)s, %(service)s, %(session)s, %(router)s, 'coa', 'why', '1-x') RETURNING id",
-        values,
-    ).fetchone()
-    assert step is not None
-    connection.execute(
-        "INSERT INTO evidence (operator_id, step_id, attempt, sent, started_at) VALUES (%s, %s, 1, '[]', now())",
-        (operator, step[0]),
-    )
-    connection.execute("INSERT INTO reviews VALUES (%(service)s, %(operator)s, now()) ON CONFLICT DO NOTHING", values)
-    for statement in _ENGINE:
-        connection.execute(statement, values)
-
-
-# One row of each table of the change engine.
-_ENGINE = (
-    "INSERT INTO batches (operator_id, name, requested_by) VALUES (%(operator)s, 'today', 'x')",
-    (
-        "INSERT INTO overrides (operator_id, service_id, facts, until, reason, granted_by, ended_at) "
-        "VALUES (%(operator)s, %(service)s, '{}', now(), 'x', 'x', now())"
-    ),
-    (
-        "INSERT INTO approvals (operator_id, change_id, person, preview_hash) "
-        "SELECT %(operator)s, id, 'x', 'x' FROM changes WHERE service_id = %(service)s LIMIT 1"
-    ),
-    "INSERT INTO router_health (operator_id, router_id) VALUES (%(operator)s, %(router)s)",
-    (
-        "INSERT INTO router_abilities (operator_id, router_id, ability, able, learnt_by) "
-        "VALUES (%(operator)s, %(router)s, 'x', true, 'x')"
-    ),
-    (
-        "INSERT INTO audit_seals (operator_id, number, event_id, hash) "
-        "SELECT %(operator)s, 1, min(id), 'x' FROM audit_events WHERE operator_id = %(operator)s"
-    ),
-    "INSERT INTO audit_heads (operator_id) VALUES (%(operator)s)",
-    "INSERT INTO healing_runs (operator_id) VALUES (%(operator)s)",
-    (
-        "INSERT INTO people (operator_id, login, password, roles, fs_uniquifier) "
-        "VALUES (%(operator)s, 'anna' || %(operator)s, 'a hash', '{owner}', 'token' || %(operator)s)"
-    ),
-)
 
 
 def _tables(database: Database) -> list[str]:
@@ -225,8 +167,10 @@ def _everything(connection: psycopg.Connection[Any], table: str) -> list[Any]:
 WRITES = {
     "plans": "INSERT INTO plans (operator_id, name) VALUES (:operator, 'x')",
     "subscribers": "INSERT INTO subscribers (operator_id, reference, name) VALUES (:operator, 'x', 'x')",
-    "invoices": "INSERT INTO invoices (operator_id, subscriber_id, number, amount_minor, currency, due_at) "
-    "SELECT :operator, id, 77, 1, 'EUR', now() FROM subscribers LIMIT 1",
+    "invoices": "INSERT INTO invoices (operator_id, subscriber_id, year, serial, amount_minor, currency, issued_on, "
+    "due_at, due_on) SELECT :operator, id, 2026, 77, 1, 'EUR', now(), now(), now() FROM subscribers LIMIT 1",
+    "ledger_entries": "INSERT INTO ledger_entries (operator_id, kind, booked_on, subscriber_id, booked_by) "
+    "SELECT :operator, 'payment', now(), id, 'x' FROM subscribers LIMIT 1",
     "audit_events": "INSERT INTO audit_events (operator_id, actor, event) VALUES (:operator, 'x', 'a:b:c')",
     "accesses": "INSERT INTO accesses VALUES (:operator, 'x', '{}')",
     "people": "INSERT INTO people (operator_id, login, password, roles, fs_uniquifier) "
@@ -268,8 +212,8 @@ def test_rows_cannot_be_moved_to_another_operator(database: Database, two: tuple
             "VALUES (:mine, :service, now(), 'x', 'x')"
         ),
         (
-            "INSERT INTO invoices (operator_id, subscriber_id, number, amount_minor, currency, due_at) "
-            "VALUES (:mine, :subscriber, 77, 1, 'EUR', now())"
+            "INSERT INTO invoices (operator_id, subscriber_id, year, serial, amount_minor, currency, issued_on, "
+            "due_at, due_on) VALUES (:mine, :subscriber, 2026, 77, 1, 'EUR', now(), now(), now())"
         ),
         "INSERT INTO reviews VALUES (:service, :mine, now())",
         "UPDATE services SET authorised_change_id = :change",
@@ -327,7 +271,12 @@ def test_nobody_rewrites_the_audit(database: Database, two: tuple[Isp, Isp], rol
         (Role.WORKER, "SELECT * FROM people"),
         (Role.WORKER, "SELECT * FROM person_by_login('anna')"),
         (Role.WORKER, "UPDATE services SET password = NULL"),
-        (Role.WORKER, "UPDATE services SET plan_id = 1"),
+        (Role.WORKER, "UPDATE services SET username = 'x'"),
+        (Role.WORKER, "UPDATE invoices SET voided_at = now()"),
+        (Role.WORKER, "SELECT * FROM payment_providers"),
+        (Role.WORKER, "SELECT * FROM api_tokens"),
+        (Role.WORKER, "SELECT * FROM provider_by_token('x')"),
+        (Role.WEB, "DELETE FROM ledger_postings"),
         (Role.WORKER, "INSERT INTO payments DEFAULT VALUES"),
         (Role.WORKER, "INSERT INTO invoices DEFAULT VALUES"),
         (Role.WORKER, "UPDATE routers SET secret = ''"),

@@ -14,6 +14,7 @@ from policy.changes.route import RouteKind
 from policy.reasons import Reason
 from policy.situation import (
     Decision,
+    Earlier,
     EdgeNode,
     EndedLine,
     KnownRouter,
@@ -190,7 +191,8 @@ _lines = st.builds(
     due=_accesses,
     step=st.none() | _steps,
 )
-_promises = st.builds(Promise, _ids, _moments, _texts, _people, _moments)
+_promises = st.builds(Promise, _ids, st.none() | _moments, _texts, _people, _moments)
+_earlier = st.builds(Earlier, _ids, _moments, _texts, _people, _moments)
 _decisions = st.builds(
     Decision,
     id=_ids,
@@ -222,7 +224,7 @@ situations = st.builds(
     | st.builds(Unpaid, _ids, _moments, st.integers(1, 10**15), st.integers(0, 10**15), st.just("EUR")),
     restores_by_itself=st.booleans(),
     holds=st.lists(_promises, max_size=2).map(tuple),
-    override=st.none() | _promises,
+    override=st.none() | _earlier,
     plan=names,
     plan_rate=st.sampled_from(["", "10M/50M", "1M/1M"]),
     wanted_plan=names,

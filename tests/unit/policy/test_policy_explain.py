@@ -33,12 +33,12 @@ from policy.changes.intent import ChangeKind, Intent
 from policy.changes.route import RouteKind
 from policy.explain import State, explain
 from policy.reasons import Reason
-from policy.situation import EdgeNode, Promise, Situation
+from policy.situation import Earlier, EdgeNode, Situation
 from policy.standing import Standing
 
 SILENT = EdgeNode("node-1", NOW - HOUR, silent=True, behind=False)
 BEHIND = EdgeNode("node-1", NOW, silent=False, behind=True)
-BACK = Promise(1, NOW + DAY, "a mistake. Ours.", "Ewa", NOW - HOUR)
+BACK = Earlier(1, NOW + DAY, "a mistake. Ours.", "Ewa", NOW - HOUR)
 
 
 def _pending(state: Enforcement, **more):
