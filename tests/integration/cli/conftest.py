@@ -1,5 +1,6 @@
 """The command line inside the test's process, against a database of the test's own."""
 
+import functools
 import io
 import json
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 from fixtures_database import Database
 from fixtures_postgres import temporary_state
 
@@ -18,6 +20,8 @@ from sql.roles import Role
 
 if not cli.app.registered_groups:
     commands.mount(cli.app)
+# A program makes its hundred commands once; making them again for each of a test's many calls took most of the time.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 @dataclass
