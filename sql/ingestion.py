@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import psycopg
 from psycopg import Connection
 
 from sql.jobs import defer_enforce
+from sql.report_owners import Routers, Services
 from sql.reports import Kind, Report
 
 # Without our Class the start is computed from the session time, which routers round and delay.
@@ -60,8 +59,8 @@ def store_reports(connection: Connection[Any], reports: list[Report]) -> None:
     """
     if not reports:
         return
-    routers = _Routers(connection, reports)
-    services = _Services(connection, reports)
+    routers = Routers(connection, reports)
+    services = Services(connection, reports)
     merged: dict[tuple[int, str], _Merged] = {}
     foreign: dict[tuple[int, str, str], list[_Merged]] = {}
     restarts: list[tuple[int, datetime]] = []
@@ -80,58 +79,10 @@ def store_reports(connection: Connection[Any], reports: list[Report]) -> None:
                 alike.append(known)
         else:
             known.add(report, service_id)
-    new = _store(connection, list(merged.values())) if merged else set()
+    if merged:
+        _store(connection, list(merged.values()))
     for router_id, at in restarts:
         _close_router(connection, router_id, at)
-    if new:
-        # The last of all: it locks steps of sessions that are not locked here, and no session may be locked after it.
-        connection.execute(_BACK, (sorted(new),))
-
-
-class _Routers:
-    """The routers that a batch speaks of, by the module's note or by the packet's source."""
-
-    def __init__(self, connection: Connection[Any], reports: Iterable[Report]) -> None:
-        ids = list({report.note.router_id for report in reports})
-        sources = list({report.source for report in reports if report.source})
-        rows = connection.execute(
-            "SELECT id, operator_id, host(address), removed_at IS NULL FROM routers "
-            "WHERE id = ANY(%s) OR (removed_at IS NULL AND address = ANY(%s::inet[]))",
-            (ids, sources),
-        ).fetchall()
-        self._by_id = {row[0]: row[1] for row in rows}
-        self._by_source = {row[2]: row[0] for row in rows if row[3]}
-
-    def of(self, report: Report) -> tuple[int, int]:
-        """Operator and router of a report."""
-        router_id = report.note.router_id
-        if router_id not in self._by_id:
-            router_id = self._by_source.get(report.source, 0)
-        if not router_id:
-            raise psycopg.DataError(f"the source {report.source or 'without address'} is no router that we know")
-        return self._by_id[router_id], router_id
-
-
-class _Services:
-    """The services that a batch speaks of. One that Class names must belong to the router's operator."""
-
-    def __init__(self, connection: Connection[Any], reports: Iterable[Report]) -> None:
-        ids = {report.note.service_id for report in reports}
-        ids |= {report.session_class.service_id for report in reports if report.session_class}
-        names = {report.username for report in reports}
-        rows = connection.execute(
-            "SELECT id, operator_id, username FROM services WHERE id = ANY(%s) OR username = ANY(%s)",
-            (list(ids), list(names)),
-        ).fetchall()
-        self._ids = {(row[1], row[0]) for row in rows}
-        self._names = {(row[1], row[2]): row[0] for row in rows}
-
-    def of(self, operator_id: int, report: Report) -> int | None:
-        """The service of a report, or None for a session of nobody."""
-        for service_id in (report.session_class.service_id if report.session_class else 0, report.note.service_id):
-            if (operator_id, service_id) in self._ids:
-                return service_id
-        return self._names.get((operator_id, report.username))
 
 
 def _first(report: Report, operator_id: int, router_id: int, key: str, service_id: int | None) -> _Merged:
@@ -189,13 +140,15 @@ FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s
     %s::text[], %s::inet[], %s::text[], %s::timestamptz[])
     AS row (operator_id, router_id, service_id, session_key, username, acct_session_id, method, mac, port,
         framed_address, class_stamp, started_at)
-ON CONFLICT (router_id, session_key) DO NOTHING RETURNING id
+ON CONFLICT (router_id, session_key) DO NOTHING RETURNING id, service_id
 """
+# With the other open sessions of services that have a new one: those may be ended here, and are locked in their order.
 _LOCK = """
-SELECT session.id, session.router_id, session.session_key, session.upload_bytes, session.download_bytes
-FROM sessions AS session
-JOIN unnest(%s::bigint[], %s::text[]) AS row (router_id, session_key) USING (router_id, session_key)
-ORDER BY session.id FOR UPDATE OF session
+SELECT id, router_id, session_key, upload_bytes, download_bytes FROM sessions WHERE id IN (
+    SELECT session.id FROM sessions AS session
+    JOIN unnest(%s::bigint[], %s::text[]) AS row (router_id, session_key) USING (router_id, session_key)
+    UNION ALL SELECT id FROM sessions WHERE service_id = ANY(%s) AND ended_at IS NULL)
+ORDER BY id FOR UPDATE
 """
 # A router sends a record again for less than a minute; what was said later than that is news, not an echo.
 # A session whose end was only inferred and that speaks again was not gone: it must be seen, and given what is due.
@@ -259,24 +212,29 @@ WITH late AS (
 UPDATE sessions SET ended_at = late.ended_at, ended_by = 'new_start' FROM late WHERE sessions.id = late.id
 RETURNING sessions.id
 """
+_ENDED = "The session has ended, so nothing of the earlier access is left."
+_LOGGED_IN_AGAIN = "The customer has logged in again and got the authorised access."
 _VERIFY = """
-UPDATE steps SET state = 'verified', proof = 'ended', ended_at = clock_timestamp(),
-    explanation = 'The session has ended, so nothing of the earlier access is left.'
+UPDATE steps SET state = 'verified', proof = 'ended', ended_at = clock_timestamp(), explanation = %s
 WHERE session_id = ANY(%s)
     AND state IN ('waiting', 'started', 'retrying', 'acknowledged', 'unverified', 'refused', 'stuck')
 """
-# The same device is back with the authorised access, and the session that a router acknowledged to have ended or
-# changed has been silent since.
+# The same device is back, at whatever router, with the authorised access, and the session that a router acknowledged
+# to have ended or changed has been silent since: it is over, and only its Stop was lost.
 _BACK = """
-UPDATE steps AS step SET state = 'verified', proof = 'ended', ended_at = clock_timestamp(),
-    explanation = 'The customer has logged in again and got the authorised access.'
-FROM sessions AS newer, sessions AS older
-WHERE newer.id = ANY(%s) AND newer.class_stamp IS NOT NULL
-    AND step.operator_id = newer.operator_id AND step.service_id = newer.service_id
-    AND step.target_stamp = newer.class_stamp AND step.state IN ('acknowledged', 'unverified')
-    AND newer.started_at > step.started_at - interval '5 seconds'
-    AND older.id = step.session_id AND older.id <> newer.id AND older.mac = newer.mac
-    AND older.last_seen_at <= newer.started_at + interval '1 minute'
+WITH back AS (
+    SELECT older.id, min(newer.started_at) AS at
+    FROM sessions AS newer
+    JOIN steps AS step ON step.operator_id = newer.operator_id AND step.service_id = newer.service_id
+        AND step.target_stamp = newer.class_stamp AND step.state IN ('acknowledged', 'unverified')
+        AND newer.started_at > step.started_at - interval '5 seconds'
+    JOIN sessions AS older ON older.id = step.session_id AND older.id <> newer.id AND older.mac = newer.mac
+        AND older.ended_at IS NULL AND older.last_seen_at <= newer.started_at + interval '1 minute'
+    WHERE newer.id = ANY(%s)
+    GROUP BY older.id)
+UPDATE sessions SET ended_at = greatest(back.at, sessions.started_at), ended_by = 'new_start'
+FROM back WHERE sessions.id = back.id
+RETURNING sessions.id
 """
 # A session that is new to us is not seen by those who authorise at this moment: they wait for us, or we for them.
 _MEET = "SELECT 1 FROM services WHERE id = ANY(%s) ORDER BY id FOR SHARE"
@@ -292,26 +250,28 @@ ORDER BY 1, 2
 """
 
 
-def _store(connection: Connection[Any], merged: list[_Merged]) -> set[int]:
+def _store(connection: Connection[Any], merged: list[_Merged]) -> None:
     merged.sort(key=lambda one: (one.router_id, one.key))
-    new = {row[0] for row in connection.execute(_INSERT, _insert_columns(merged)).fetchall()}
-    locked = connection.execute(_LOCK, ([one.router_id for one in merged], [one.key for one in merged])).fetchall()
-    known = {(row[1], row[2]): row for row in locked}
+    stored = connection.execute(_INSERT, _insert_columns(merged)).fetchall()
+    new = {row[0] for row in stored}
+    begun = {row[1] for row in stored} | {one.service_id for one in merged if one.has_start}
+    begun.discard(None)
+    which = ([one.router_id for one in merged], [one.key for one in merged], list(begun))
+    known = {(row[1], row[2]): row for row in connection.execute(_LOCK, which).fetchall()}
     ids = [known[one.router_id, one.key][0] for one in merged]
     connection.execute(_UPDATE, _update_columns(ids, merged))
     _count_usage(connection, [(one, known[one.router_id, one.key]) for one in merged])
     ended = [session_id for session_id, one in zip(ids, merged, strict=True) if one.stopped_at]
     ended += _close_older(connection, ids, merged, new)
-    if ended:
-        connection.execute(_VERIFY, (ended,))
+    _verify(connection, ended, _ENDED)
     if new:
-        met = {one.service_id for session_id, one in zip(ids, merged, strict=True) if session_id in new}
-        connection.execute(_MEET, (sorted(service_id for service_id in met if service_id is not None),))
+        back = connection.execute(_BACK, (sorted(new),)).fetchall()
+        _verify(connection, [row[0] for row in back], _LOGGED_IN_AGAIN)
+        connection.execute(_MEET, (sorted({row[1] for row in stored if row[1] is not None}),))
     live = [(session_id, one.latest.note.stamp) for session_id, one in zip(ids, merged, strict=True)]
     drifted = connection.execute(_DRIFTED, ([row[0] for row in live], [row[1] for row in live])).fetchall()
     for operator_id in sorted({row[0] for row in drifted}):
         defer_enforce(connection, operator_id, [row[1] for row in drifted if row[0] == operator_id])
-    return new
 
 
 def _insert_columns(merged: list[_Merged]) -> tuple[list[Any], ...]:
@@ -392,5 +352,10 @@ def _close_router(connection: Connection[Any], router_id: int, at: datetime) -> 
         "AND last_seen_at <= %(at)s + interval '1 minute' RETURNING id",
         {"router": router_id, "at": at},
     ).fetchall()
-    if closed:
-        connection.execute(_VERIFY, ([row[0] for row in closed],))
+    _verify(connection, [row[0] for row in closed], _ENDED)
+
+
+def _verify(connection: Connection[Any], session_ids: list[int], why: str) -> None:
+    """These sessions are over, which proves their steps."""
+    if session_ids:
+        connection.execute(_VERIFY, (why, session_ids))

@@ -202,7 +202,10 @@ def test_a_late_stop_proves_and_ends_the_alarm(reported: tuple[Line, Accounting]
 def test_a_new_login_with_the_authorised_stamp_proves(
     reported: tuple[Line, Accounting], edge: Edge, authorised: bool
 ) -> None:
-    """The same device at another router: only where it got what is authorised is the earlier access gone for sure."""
+    """The same device at another router: only where it got what is authorised is the earlier access gone for sure.
+
+    Then the session whose Stop was lost is over too.
+    """
     line, _ = reported
     other = line.isp.router("other")
     stamp = line.isp.fresh(line.service).authorised_stamp if authorised else line.stamp
@@ -219,6 +222,8 @@ def test_a_new_login_with_the_authorised_stamp_proves(
     (step,) = line.isp.steps(line.service)[:1]
     assert step.state == ("verified" if authorised else "unverified")
     assert ("logged in again" in step.explanation) == authorised
+    left = line.isp.session(line.session_id)
+    assert (left.ended_at is not None, left.ended_by) == (authorised, "new_start" if authorised else None)
     assert alarms(line) == (0 if authorised else 1)
 
 
