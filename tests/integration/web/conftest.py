@@ -3,6 +3,7 @@
 import secrets
 
 import pytest
+from database_server import TEMPLATE, DatabaseServer
 from fixtures_database import Database, Isp
 from web_site import PASSWORD, Site
 
@@ -12,12 +13,17 @@ from web.settings import WebSettings
 from web.sign_in.passwords import hashed
 
 
+@pytest.fixture(scope="session")
+def password_hash(database_server: DatabaseServer) -> str:
+    """The hash of `PASSWORD`, once for all tests: it is slow on purpose."""
+    return hashed(PASSWORD, database_server.databases(TEMPLATE).engine(Role.WEB))  # which nothing is asked of
+
+
 @pytest.fixture
-def site(database: Database) -> Site:
+def site(database: Database, password_hash: str) -> Site:
     """The application with an empty database."""
-    engine = database.engine(Role.WEB)
-    app = create_app(engine, WebSettings([secrets.token_hex(32)], sign_ins_a_minute=1000))
-    return Site(app, database, hashed(PASSWORD, engine))
+    app = create_app(database.engine(Role.WEB), WebSettings([secrets.token_hex(32)], sign_ins_a_minute=1000))
+    return Site(app, database, password_hash)
 
 
 @pytest.fixture

@@ -7,14 +7,11 @@ import pytest
 from fixtures_database import ACTOR, Database, DatabaseServer, Isp, new_database
 from playwright.sync_api import Browser, Page, expect
 from web_browser import chromium, served, tab
+from web_site import PASSWORD
 
 from sql import people
 from sql.models import Change, Service
 from sql.people import PersonRole
-from sql.roles import Role
-from web.sign_in.passwords import hashed
-
-PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +33,6 @@ def browser() -> Iterator[Browser]:
     """One Chromium for all tests of this file."""
     with chromium() as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def password_hash(database: Database) -> str:
-    """The hash of `PASSWORD`."""
-    return hashed(PASSWORD, database.engine(Role.WEB))
 
 
 @pytest.fixture
