@@ -15,7 +15,7 @@ from policy.facts import Facts, Login, Method, OperatorFacts
 from policy.mac import canonical_mac
 from policy.reasons import Reason
 from policy.stamp import class_of, stamp
-from radius_module.pairs import Pair, checked
+from radius_module.pairs import ADD, Pair, checked
 from radius_module.records import HAS_PASSWORD, HAS_PREPAID, HAS_SPECIAL, KIND
 from radius_module.replica import Generation, LoginRow, Replica, login_row
 
@@ -167,7 +167,8 @@ class Logins:
         return (*_static_reply(access), self._class(service_id, stamp(access)))
 
     def _class(self, service_id: int, access_stamp: str) -> Pair:
-        return ("Class", "+=", f"0x{class_of(self._login_id(), service_id, access_stamp).encode().hex()}")
+        # Octets that do not begin with 0x are taken as they stand; as hexadecimal text both sides would convert them.
+        return ("Class", ADD, class_of(self._login_id(), service_id, access_stamp))
 
     def _login_id(self) -> str:
         return f"{self._prefix}{next(self._numbers):016x}"
