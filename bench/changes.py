@@ -44,7 +44,7 @@ ROUND_TRIP_S: Final = 0.02
 LOSS: Final = 0.01
 PROCESSES: Final = 2
 PATIENCE_S: Final = 900.0
-LOOK_S: Final = 0.002
+LOOK_S: Final = 0.02
 OWED_MINOR: Final = 2500
 PLAN: Final = {
     "rate_limit": "10M/50M",

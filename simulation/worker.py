@@ -337,12 +337,11 @@ class Worker:
             which = f"step {one.claimed.step_id} attempt {one.claimed.attempt}"
             world.say(f"{which}: {one.outcome} {one.cause} -> {one.state}")
         try:
-            world.transact(Role.WORKER, lambda s: attempts.store_outcomes(s, world.operator_id, outcomes))
+            services = world.transact(Role.WORKER, lambda s: attempts.store_outcomes(s, world.operator_id, outcomes))
         except DatabaseRestarted:
             busy.answers = [*outcomes, *busy.answers]
             self._in_life(STORE_AGAIN_S, lambda: self._store(busy))
             return
-        services = sorted({one.claimed.service_id for one in outcomes})
         self._in_life(0.001, lambda: self._then(busy, services))
 
     def _then(self, busy: _Router, services: list[int]) -> None:

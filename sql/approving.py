@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as DatabaseSession
 
-from policy.changes.approval import TAKES_AWAY, ApprovalTerms, Asked, Verdict, hindrance, read_rules, verdict
+from policy.changes.approval import TAKES_AWAY, UNBRAKED, ApprovalTerms, Asked, Verdict, hindrance, read_rules, verdict
 from policy.changes.brakes import BrakeTerms
 from policy.changes.intent import ChangeKind
 from sql.models import Change, Operator, Payment, Router, RouterHealth, Service, Session
@@ -64,7 +64,7 @@ class Judge:
             today=self._asked[kind],
             ran=ran,
             # A million services are not counted for what the brake lets through anyway.
-            active=self._active_services() if ran >= self._terms.brakes.free else 0,
+            active=self._active_services() if kind not in UNBRAKED and ran >= self._terms.brakes.free else 0,
             feed_silent=self._feed_silent(kind),
             router_down=self._router_down(kind, service_id),
         )

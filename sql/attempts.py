@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,13 +12,21 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from policy.changes.breaker import Heard
-from policy.changes.enforcement import MOVES, OPEN_STATES, PROOFS, Enforcement
+from policy.changes.enforcement import (
+    HURRY_PRIORITY,
+    LAST_PRIORITY,
+    MOVES,
+    OPEN_STATES,
+    PROOFS,
+    Enforcement,
+)
 from policy.changes.moves import move
 from policy.changes.route import RouteKind
 from policy.changes.settle import LATE_S, once_more
+from sql.evidence import store_evidence
 from sql.jobs import defer_enforce, driver_connection
 from sql.live import known_accesses
-from sql.models import Change, Evidence, Operator, Service, Session, Step
+from sql.models import Change, Operator, Service, Session, Step
 from sql.proof import verify_by
 from sql.router_health import begin_probe, look_at, note
 from sql.sessions import database_time
@@ -76,6 +85,23 @@ class Outcome:
     heard: Heard = Heard.NOTHING
 
 
+# One statement for all that is claimed: before anything is sent, with an evidence row each.
+_START = text("""
+WITH started AS (
+    UPDATE steps SET state = 'started', attempts = attempts + 1, started_at = clock_timestamp(),
+        due_at = now() + make_interval(secs => :claim_s)
+    WHERE id = ANY(CAST(:steps AS bigint[])) RETURNING id, operator_id, attempts, attributes, started_at)
+INSERT INTO evidence (operator_id, step_id, attempt, sent, started_at)
+SELECT operator_id, id, attempts, attributes, started_at FROM started ORDER BY id
+""")
+_END_ATTEMPTS = text("""
+UPDATE steps SET state = row.state, explanation = row.explanation, proof = coalesce(row.proof, steps.proof),
+    due_at = coalesce(row.due_at, steps.due_at), verify_by = row.verify_by,
+    ended_at = CASE WHEN row.due_at IS NULL THEN clock_timestamp() ELSE steps.ended_at END
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (id bigint, state text, explanation text, proof text,
+    due_at timestamptz, verify_by timestamptz)
+WHERE steps.id = row.id
+""")
 # CoAs of other accesses to these sessions that were not answered at once, and when their last packet was sent at most.
 _MAY_STILL_ARRIVE = text("""
 SELECT step.session_id, max(coalesce(proof.ended_at, proof.started_at)) AS at
@@ -89,13 +115,15 @@ GROUP BY step.session_id
 """)
 
 
-def claim(session: DatabaseSession, operator_id: int, router_id: int, most: int) -> list[Claimed]:
+def claim(
+    session: DatabaseSession, operator_id: int, router_id: int, most: int, *, hurry: bool = False
+) -> list[Claimed]:
     """Mark waiting steps of a router as started, with an evidence row each, before anything is sent.
 
-    By priority, then by their time; nothing while the operator's network writes are stopped or the router is left
-    alone, and one step where it is to be found out whether the router answers again. A step found started belongs to a
-    worker that vanished: what it did is unknown, so the same is sent again. What has moved since is superseded, and
-    planned anew.
+    By priority, then by their time, with `hurry` only what is in one; nothing while the operator's network writes are
+    stopped or the router is left alone, and one step where it is to be found out whether the router answers again. A
+    step found started belongs to a worker that vanished: what it did is unknown, so the same is sent again. What has
+    moved since is superseded, and planned anew.
     """
     operator = session.get_one(Operator, operator_id)
     if operator.writes_stopped_at is not None:
@@ -103,7 +131,8 @@ def claim(session: DatabaseSession, operator_id: int, router_id: int, most: int)
     health, now = look_at(session, router_id)
     if health.is_left_alone(now):
         return []
-    steps = _due_steps(session, operator_id, router_id, 1 if health.is_open else most, probe=health.is_open)
+    most = 1 if health.is_open else most
+    steps = _due_steps(session, operator_id, router_id, most, probe=health.is_open, hurry=hurry)
     if not steps:
         return []
     live, wanted = _what_is_wanted(session, operator, steps, now)
@@ -120,8 +149,10 @@ def claim(session: DatabaseSession, operator_id: int, router_id: int, most: int)
             moved.add(step.service_id)
         else:
             revision = revisions.get(step.change_id or 0)
-            claimed.append(_start(session, step, one, revision, probe=health.is_open))
+            claimed.append(_claimed(step, one, revision, probe=health.is_open))
     session.flush()
+    if claimed:
+        session.execute(_START, {"steps": [one.step_id for one in claimed], "claim_s": CLAIM_S})
     if moved:
         defer_enforce(driver_connection(session), operator_id, sorted(moved))
     if claimed and health.is_open:
@@ -129,21 +160,23 @@ def claim(session: DatabaseSession, operator_id: int, router_id: int, most: int)
     return claimed
 
 
-def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Outcome]) -> None:
+def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Outcome]) -> list[int]:
     """Store how attempts ended: evidence, the step's state, and what the session now has.
 
     They ended by the worker's clock, which may be wrong. By the database's they have ended now.
+    Returns the services to be looked at again: the attempt did not reach what is authorised by now.
     """
     now = database_time(session)
     outcomes = sorted(outcomes, key=lambda one: one.ended_at)
     # Sessions before steps, as edge and `enforce` lock them: the other order could deadlock.
-    applied = {
-        row.id: row.applied_stamp
+    live = {
+        row.id: row
         for row in session.execute(
-            select(Session.id, Session.applied_stamp)
+            select(Session.id, Session.applied_stamp, Service.authorised_stamp)
+            .outerjoin(Service, Service.id == Session.service_id)
             .where(Session.id.in_([one.claimed.session_id for one in outcomes]))
             .order_by(Session.id)
-            .with_for_update()
+            .with_for_update(of=Session)
         )
     }
     steps = {
@@ -156,24 +189,30 @@ def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Ou
             .execution_options(populate_existing=True)
         )
     }
-    for one in outcomes:
-        _store_evidence(session, one, now)
-    due = _proofs_due(session, operator_id, outcomes, applied, now)
+    store_evidence(session, outcomes, now)
+    due = _proofs_due(session, operator_id, outcomes, {row.id: row.applied_stamp for row in live.values()}, now)
     again = _to_send_once_more(session, outcomes, now)
+    ended = []
     for one in outcomes:
         step = steps[one.claimed.step_id]
-        if step.state != Enforcement.STARTED or step.attempts != one.claimed.attempt:
-            # Accounting proved it in the meantime, which outweighs what the router said; or a later attempt is out.
-            continue
-        _end_attempt(step, one, again.get(step.id), now)
-        step.verify_by = due.get(step.id)
-    session.flush()
+        # Else accounting proved it in the meantime, which outweighs what the router said; or a later attempt is out.
+        if step.state == Enforcement.STARTED and step.attempts == one.claimed.attempt:
+            ended.append(_end(one, now, again.get(step.id), due.get(step.id)))
+    if ended:
+        session.execute(_END_ATTEMPTS, {"rows": json.dumps(ended, default=str)})
     _move_sessions(session, outcomes)
     for router_id in sorted({step.router_id for step in steps.values()}):
         heard = [
             (one.heard, now, one.claimed.probe) for one in outcomes if steps[one.claimed.step_id].router_id == router_id
         ]
         note(session, operator_id, router_id, heard)
+    reached = {
+        one.claimed.service_id
+        for one in outcomes
+        if one.state == Enforcement.ACKNOWLEDGED
+        and live[one.claimed.session_id].authorised_stamp == one.claimed.target_stamp
+    }
+    return sorted({one.claimed.service_id for one in outcomes} - reached)
 
 
 def edges_have(session: DatabaseSession, revisions: set[str]) -> bool:
@@ -191,7 +230,9 @@ def edges_have(session: DatabaseSession, revisions: set[str]) -> bool:
     return int(behind) == 0
 
 
-def _due_steps(session: DatabaseSession, operator_id: int, router_id: int, most: int, *, probe: bool) -> Sequence[Step]:
+def _due_steps(
+    session: DatabaseSession, operator_id: int, router_id: int, most: int, *, probe: bool, hurry: bool
+) -> Sequence[Step]:
     """The steps whose turn it is. A probe takes the one that was tried most, so that one alone bears all of them."""
     order = (Step.attempts.desc(), Step.id) if probe else (Step.priority, Step.due_at, Step.id)
     return session.scalars(
@@ -201,6 +242,7 @@ def _due_steps(session: DatabaseSession, operator_id: int, router_id: int, most:
             Step.router_id == router_id,
             Step.state.in_(OPEN_STATES),
             Step.due_at <= func.now(),
+            Step.priority <= (HURRY_PRIORITY if hurry else LAST_PRIORITY),
         )
         .order_by(*order)
         .limit(most)
@@ -229,27 +271,15 @@ def _what_is_wanted(
     return live, wanted
 
 
-def _start(session: DatabaseSession, step: Step, live: Session, revision: str | None, *, probe: bool) -> Claimed:
-    was_unknown = step.state == Enforcement.STARTED
-    step.state = move(MOVES, Enforcement(step.state), Enforcement.STARTED).value
-    step.attempts += 1
-    step.started_at = func.clock_timestamp()
-    step.due_at = func.now() + timedelta(seconds=CLAIM_S)
-    session.add(
-        Evidence(
-            operator_id=step.operator_id,
-            step_id=step.id,
-            attempt=step.attempts,
-            sent=step.attributes,
-            started_at=func.clock_timestamp(),
-        )
-    )
+def _claimed(step: Step, live: Session, revision: str | None, *, probe: bool) -> Claimed:
+    """The step as `_START` is about to leave it."""
+    move(MOVES, Enforcement(step.state), Enforcement.STARTED)
     return Claimed(
         step_id=step.id,
         operator_id=step.operator_id,
         service_id=step.service_id,
         session_id=step.session_id,
-        attempt=step.attempts,
+        attempt=step.attempts + 1,
         route=RouteKind(step.route),
         attributes=tuple((name, value) for name, value in step.attributes),
         target_stamp=step.target_stamp,
@@ -257,44 +287,26 @@ def _start(session: DatabaseSession, step: Step, live: Session, revision: str | 
         username=live.username,
         acct_session_id=live.acct_session_id,
         framed_address=str(live.framed_address) if live.framed_address else "",
-        was_unknown=was_unknown,
+        was_unknown=step.state == Enforcement.STARTED,
         probe=probe,
     )
 
 
-def _store_evidence(session: DatabaseSession, one: Outcome, now: datetime) -> None:
-    took = max(one.ended_at - one.started_at, timedelta(0))
-    session.execute(
-        update(Evidence)
-        .where(Evidence.step_id == one.claimed.step_id, Evidence.attempt == one.claimed.attempt)
-        .values(
-            sent=one.sent,
-            # Never before the claim: nothing was sent then.
-            started_at=func.greatest(Evidence.started_at, now - took),
-            ended_at=now,
-            outcome=one.outcome,
-            cause=one.cause,
-            explanation=one.explanation,
-            reply=one.reply,
-            packets=one.packets,
-            round_trip_ms=one.round_trip_ms,
-        )
-    )
-
-
-def _end_attempt(step: Step, one: Outcome, again_at: datetime | None, now: datetime) -> None:
-    step.explanation = one.explanation
-    if one.state == Enforcement.ACKNOWLEDGED:
-        step.proof = "acknowledged"
-    if one.state == Enforcement.VERIFIED:
-        step.proof = "ended"
+def _end(one: Outcome, now: datetime, again_at: datetime | None, verify_by: datetime | None) -> dict[str, Any]:
+    """How the attempt leaves its step. Raises MoveNotAllowed."""
+    explanation, due_at, state = one.explanation, None, one.state
     if one.state == Enforcement.RETRYING or again_at is not None:
-        step.state = move(MOVES, Enforcement.STARTED, Enforcement.RETRYING).value
-        step.due_at = again_at or now + timedelta(seconds=one.retry_after_s)
-        if again_at is not None:
-            step.explanation += " " + once_more((again_at - now).total_seconds())
-        return
-    finish(step, one.state, one.explanation)
+        state, due_at = Enforcement.RETRYING, again_at or now + timedelta(seconds=one.retry_after_s)
+    if again_at is not None:
+        explanation += " " + once_more((again_at - now).total_seconds())
+    return {
+        "id": one.claimed.step_id,
+        "state": move(MOVES, Enforcement.STARTED, state).value,
+        "explanation": explanation,
+        "proof": {Enforcement.ACKNOWLEDGED: "acknowledged", Enforcement.VERIFIED: "ended"}.get(one.state),
+        "due_at": due_at,
+        "verify_by": verify_by,
+    }
 
 
 def _proofs_due(

@@ -24,8 +24,7 @@ def set_network_writes(session: Session, operator_id: int, stopped: bool, by: st
     session.flush()
     audit.record(session, operator_id, by, f"network:writes:{'stop' if stopped else 'start'}")
     if not stopped:
-        for router_id, node in _routers_that_wait(session, operator_id):
-            defer_work(session, operator_id, router_id, node)
+        defer_work(session, operator_id, _routers_that_wait(session, operator_id))
     return True
 
 

@@ -17,6 +17,7 @@ from policy.changes.enforcement import (
     BY_ITSELF_PRIORITY,
     ECHO_S,
     HEALING_PRIORITY,
+    HURRY_PRIORITY,
     OPEN_STATES,
     PRIORITIES,
     Enforcement,
@@ -92,11 +93,14 @@ def enforce(session: DatabaseSession, operator_id: int, service_ids: list[int], 
         return 0
     remember(session, operator_id, [one.access for one in found])
     planner = _Planner(session, operator, targets, found)
-    routers = {one.router.id: one.router for one in found if planner.plan(one)}
+    planned = [(one.router, priority) for one in found if (priority := planner.plan(one))]
     planner.end()
+    routers = {router.id: router for router, _ in planned}
     nodes = _node_names(session, routers.values())
-    for router_id in sorted(routers):
-        defer_work(session, operator_id, router_id, nodes.get(routers[router_id].node_id or 0, ""))
+    for hurry in (True, False):
+        asked = sorted({router.id for router, priority in planned if (priority <= HURRY_PRIORITY) == hurry})
+        work = [(router_id, nodes.get(routers[router_id].node_id or 0, "")) for router_id in asked]
+        defer_work(session, operator_id, work, hurry=hurry)
     return len(routers)
 
 
@@ -126,33 +130,33 @@ class _Planner:
         self._session.flush()
         self._healing.end()
 
-    def plan(self, one: Target) -> bool:
-        """Store the step that a session needs; says whether the router has new work."""
+    def plan(self, one: Target) -> int:
+        """Store the step that a session needs; its priority where the router has new work, else 0."""
         live, last = one.session, self._last.get(one.session.id)
         applied = self._known.get(live.applied_stamp or "")
         open_step = last if last is not None and last.state in OPEN_STATES else None
         if open_step is not None and (open_step.target_stamp == one.stamp or open_step.state == Enforcement.STARTED):
-            return False  # one in flight per session; its outcome brings us back here
+            return 0  # one in flight per session; its outcome brings us back here
         unsettled = self._attempted.get(live.id, ())
         if not unsettled and (live.applied_stamp == one.stamp or _only_reformatted(live, one, applied)):
             if open_step is not None:
                 supersede(open_step, "the session has what is authorised")
-            return False
+            return 0
         if last is not None and _goes_on(live, last, one.stamp):
             raise_alarm(self._session, last, one, applied, still_reports=True)
         elif _was_just_tried(live, last, one.stamp):
-            return False
+            return 0
         route = self._route(one, applied, unsettled, last)
         if route.kind == RouteKind.NOTHING:
             live.applied_stamp, live.applied_at = one.stamp, func.now()
-            return False
+            return 0
         cause = self._cause(one)
         if cause.heals and not self._healing.take():
-            return False
+            return 0
         if last is not None:
             self._make_room(last)
         self._add(one, route, cause)
-        return route.kind != RouteKind.NEXT_LOGIN
+        return 0 if route.kind == RouteKind.NEXT_LOGIN else cause.priority
 
     def _make_room(self, last: Step) -> None:
         """The newer step takes the place of the last one, of which a session has one open at most."""
@@ -193,6 +197,8 @@ class _Planner:
 
     def _add(self, one: Target, route: Route, cause: _Cause) -> None:
         live = one.session
+        # Left to the table: a value that the database computes would take a statement for each step.
+        due = {"due_at": NEVER} if route.kind == RouteKind.NEXT_LOGIN else {}
         self._session.add(
             Step(
                 operator_id=live.operator_id,
@@ -204,8 +210,8 @@ class _Planner:
                 why=cause.why + route.why,
                 target_stamp=one.stamp,
                 attributes=[list(pair) for pair in route.attributes],
-                due_at=NEVER if route.kind == RouteKind.NEXT_LOGIN else func.now(),
                 priority=cause.priority,
+                **due,
             )
         )
 

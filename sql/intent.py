@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from policy.access import Access
+from policy.changes.enforcement import HURRY_PRIORITY, PRIORITIES
 from policy.changes.intent import MOVES, ChangeKind, Intent
 from policy.changes.moves import move
 from policy.changes.preview import Draft, LiveSession, preview, preview_hash
@@ -253,7 +254,14 @@ def authorise(session: Session, operator_id: int, granted: list[Granted], by: st
             kind=one.change.kind,
         )
         session.expire(one.service, ["authorised", "authorised_stamp", "authorised_until", "authorised_change_id"])
-    defer_enforce(driver_connection(session), operator_id, [one.change.service_id for one in granted])
+    for hurry in (True, False):
+        services = [
+            one.change.service_id
+            for one in granted
+            if (PRIORITIES[ChangeKind(one.change.kind)] <= HURRY_PRIORITY) == hurry
+        ]
+        if services:
+            defer_enforce(driver_connection(session), operator_id, services, hurry=hurry)
 
 
 def approvers(session: Session, change: Change) -> list[str]:

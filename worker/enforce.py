@@ -20,11 +20,13 @@ from network.contract import NetworkError, Result, Secret
 from network.contract import Outcome as Answer
 from policy.changes.route import RouteKind
 from sql.attempts import Claimed, Outcome, claim, edges_have, store_outcomes
+from sql.jobs import router_lock, take_over_waiting
 from sql.models import Router
 from sql.secrets import SecretBox, SecretsError, router_secret_place
 from sql.sessions import acting_for
 from worker.outcomes import judge
 from worker.planning import enforce_some
+from worker.threads import Lane, in_lane
 
 log = structlog.get_logger("worker.enforce")
 
@@ -49,6 +51,7 @@ class Worked:
     target: Target | None
     operator_id: int
     router_id: int
+    lane: Lane
     problem: str = ""
 
     @property
@@ -67,16 +70,20 @@ class RouterWorker:
         self._box = box
         self._stopping = stopping
 
-    async def work(self, operator_id: int, router_id: int) -> int:
-        """Drain the router's due steps. Returns how many attempts were made."""
-        worked = await asyncio.to_thread(self._load, operator_id, router_id)
+    async def work(self, operator_id: int, router_id: int, *, hurry: bool = False) -> int:
+        """Drain the router's due steps, with `hurry` only those that are in one. Returns how many attempts were made.
+
+        Both may run at once: a step is claimed by one of them.
+        """
+        lane = Lane.HURRY if hurry else Lane.ROUTERS
+        worked = await in_lane(lane, self._load, operator_id, router_id, lane)
         flights: set[asyncio.Task[Outcome]] = set()
         count = 0
         while True:
             claimed = await self._more(worked, len(flights))
             count += len(claimed)
             if claimed:
-                edges = asyncio.ensure_future(self._await_edges(claimed))
+                edges = asyncio.ensure_future(self._await_edges(worked, claimed))
                 flights |= {asyncio.ensure_future(self._attempt(worked, one, edges)) for one in claimed}
             if not flights:
                 return count
@@ -85,17 +92,18 @@ class RouterWorker:
                 more, flights = await asyncio.wait(flights, timeout=GATHER_S)
                 done |= more
             if done:
-                await asyncio.to_thread(self._store, worked, [task.result() for task in done])
+                await in_lane(lane, self._store, worked, [task.result() for task in done])
 
-    def _load(self, operator_id: int, router_id: int) -> Worked:
+    def _load(self, operator_id: int, router_id: int, lane: Lane) -> Worked:
         with acting_for(self._engine, operator_id) as session:
+            take_over_waiting(session, router_lock(router_id, hurry=lane == Lane.HURRY))
             router = session.get_one(Router, router_id)
             try:
                 secret = self._box.open(router.secret, router_secret_place(operator_id, router.name))
             except SecretsError as error:
                 log.error("a router's secret cannot be opened", router=router.name, error=str(error))
                 problem = f"Nothing was sent, because the RADIUS secret of {router.name} cannot be used: {error}."
-                return Worked(None, operator_id, router_id, problem)
+                return Worked(None, operator_id, router_id, lane, problem)
             target = Target(
                 address=str(router.coa_address),
                 port=router.coa_port,
@@ -103,14 +111,14 @@ class RouterWorker:
                 window=router.coa_window,
                 message_authenticator=router.coa_message_authenticator,
             )
-        return Worked(target, operator_id, router_id)
+        return Worked(target, operator_id, router_id, lane)
 
     async def _more(self, worked: Worked, in_flight: int) -> list[Claimed]:
         room = worked.in_hand - in_flight
         if room <= 0 or self._stopping():
             return []
         try:
-            return await asyncio.to_thread(self._claim, worked, room)
+            return await in_lane(worked.lane, self._claim, worked, room)
         except OperationalError:
             if not in_flight:
                 raise
@@ -118,7 +126,7 @@ class RouterWorker:
 
     def _claim(self, worked: Worked, most: int) -> list[Claimed]:
         with acting_for(self._engine, worked.operator_id) as session:
-            return claim(session, worked.operator_id, worked.router_id, most)
+            return claim(session, worked.operator_id, worked.router_id, most, hurry=worked.lane == Lane.HURRY)
 
     def _store(self, worked: Worked, outcomes: list[Outcome]) -> None:
         """Store what routers answered; done twice it does no harm. Raises OperationalError when patience ends."""
@@ -136,10 +144,11 @@ class RouterWorker:
 
     def _store_once(self, worked: Worked, outcomes: list[Outcome]) -> None:
         with acting_for(self._engine, worked.operator_id) as session:
-            store_outcomes(session, worked.operator_id, outcomes)
+            services = store_outcomes(session, worked.operator_id, outcomes)
+        if not services:
+            return
+        # A refused CoA leads to a Disconnect, and a newer truth may have come while the packets were on the way.
         with acting_for(self._engine, worked.operator_id) as session:
-            # A refused CoA leads to a Disconnect, and a newer truth may have come while the packets were on the way.
-            services = sorted({one.claimed.service_id for one in outcomes})
             enforce_some(session, worked.operator_id, services)
 
     async def _attempt(self, worked: Worked, one: Claimed, edges: asyncio.Future[tuple[bool, float]]) -> Outcome:
@@ -165,11 +174,11 @@ class RouterWorker:
         waited = f"Waited {waited_s:.2f} s until the RADIUS servers had the change." if waited_s >= EDGE_LOOK_S else ""
         return judge(one, await disconnect(self._transport, target, session), waited)
 
-    async def _await_edges(self, claimed: list[Claimed]) -> tuple[bool, float]:
+    async def _await_edges(self, worked: Worked, claimed: list[Claimed]) -> tuple[bool, float]:
         """Wait until the replicas hold the changes behind these Disconnects, or the redial would get the old access."""
         revisions = {one.revision for one in claimed if one.route == RouteKind.DISCONNECT and one.revision}
         began = time.monotonic()
-        while revisions and not await asyncio.to_thread(self._edges_have, claimed[0].operator_id, revisions):
+        while revisions and not await in_lane(worked.lane, self._edges_have, worked.operator_id, revisions):
             if time.monotonic() - began > EDGE_WAIT_S:
                 return False, time.monotonic() - began
             await asyncio.sleep(EDGE_LOOK_S)

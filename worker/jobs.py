@@ -9,23 +9,35 @@ from typing import Any
 
 import psycopg
 import structlog
-from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from psycopg import AsyncConnection
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from sql.jobs import ENFORCE, PLANNING_QUEUE, REVIEW, ROUTERS_QUEUE, WORK_ROUTER, node_queue
+from sql.jobs import (
+    BATCHES_QUEUE,
+    ENFORCE,
+    PLANNING_QUEUE,
+    REVIEW,
+    ROUTERS_QUEUE,
+    WORK_ROUTER,
+    node_queue,
+    review_lock,
+    router_lock,
+)
 from worker import planning
 from worker.enforce import RouterWorker
 from worker.sealing import keep_sealed
+from worker.threads import Lane, in_lane
 from worker.watch import Watch
 
 log = structlog.get_logger("worker.jobs")
 
-# Planning never waits behind routers that do not answer: each has slots of its own.
+# Planning never waits behind routers that do not answer, nor a payment behind a batch: each has slots of its own.
 PLANNING_SLOTS = 8
+BATCH_SLOTS = 2
 ROUTER_SLOTS = 64
 TICK_S = 1.0
 # A job of a worker that has been silent for five heartbeats is taken back; a claimed step still has one owner then.
@@ -38,19 +50,20 @@ RETRY = RetryStrategy(max_attempts=8, wait=1, linear_wait=2)
 
 def build_app(conninfo: str, engine: Engine, routers: RouterWorker) -> App:
     """The app with its tasks. Every task is level-triggered: run twice it does nothing the second time."""
-    app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=2, max_size=6))
+    app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=2, max_size=8))
 
     @app.task(name=REVIEW, queue=PLANNING_QUEUE, retry=RETRY)
     async def review_services(operator_id: int) -> None:
-        await asyncio.to_thread(planning.review_operator, engine, operator_id)
+        await in_lane(Lane.HURRY, planning.review_operator, engine, operator_id)
 
-    @app.task(name=ENFORCE, queue=PLANNING_QUEUE, retry=RETRY)
-    async def enforce_services(operator_id: int, service_ids: list[int]) -> None:
-        await asyncio.to_thread(planning.enforce_services, engine, operator_id, service_ids)
+    @app.task(name=ENFORCE, queue=PLANNING_QUEUE, retry=RETRY, pass_context=True)
+    async def enforce_services(context: JobContext, operator_id: int, service_ids: list[int]) -> None:
+        lane = Lane.BATCH if context.job.queue == BATCHES_QUEUE else Lane.HURRY
+        await in_lane(lane, planning.enforce_services, engine, operator_id, service_ids)
 
     @app.task(name=WORK_ROUTER, queue=ROUTERS_QUEUE, retry=RETRY)
-    async def work_router(operator_id: int, router_id: int) -> None:
-        await routers.work(operator_id, router_id)
+    async def work_router(operator_id: int, router_id: int, hurry: bool = False) -> None:
+        await routers.work(operator_id, router_id, hurry=hurry)
 
     return app
 
@@ -86,7 +99,9 @@ async def run(
             ready()
             tasks = [
                 asyncio.ensure_future(_work(app, f"planner@{node}", [PLANNING_QUEUE], PLANNING_SLOTS)),
-                asyncio.ensure_future(_work(app, f"worker@{node}", [ROUTERS_QUEUE, node_queue(node)], ROUTER_SLOTS)),
+                asyncio.ensure_future(_work(app, f"batches@{node}", [BATCHES_QUEUE], BATCH_SLOTS)),
+                asyncio.ensure_future(_work(app, f"hurry@{node}", _router_queues(node, hurry=True), ROUTER_SLOTS)),
+                asyncio.ensure_future(_work(app, f"worker@{node}", _router_queues(node, hurry=False), ROUTER_SLOTS)),
                 asyncio.ensure_future(_tick(app, engine)),
                 asyncio.ensure_future(keep_sealed(engine, anchors)),
                 asyncio.ensure_future(_watch(watched)),
@@ -122,6 +137,10 @@ async def _work(app: App, name: str, queues: list[str], slots: int) -> None:
     )
 
 
+def _router_queues(node: str, *, hurry: bool) -> list[str]:
+    return [node_queue("", hurry=hurry), node_queue(node, hurry=hurry)]
+
+
 async def _watch(connection: AsyncConnection[Any]) -> None:
     """Wait for what never comes: a notification on no channel. Ends only by the connection's end."""
     async for _ in connection.notifies():
@@ -151,12 +170,12 @@ async def _find_work(app: App, engine: Engine) -> None:
     waiting = await asyncio.to_thread(planning.waiting_locks, engine)
     for operator_id in await asyncio.to_thread(planning.operators_with_work, engine):
         await asyncio.to_thread(planning.renew_operator, engine, operator_id)
-        lock = f"review:{operator_id}"
+        lock = review_lock(operator_id)
         if lock not in waiting:
             task = app.configure_task(REVIEW, queue=PLANNING_QUEUE, lock=lock)
             await task.defer_async(operator_id=operator_id)
     for operator_id, router_id, node in await asyncio.to_thread(planning.routers_with_work, engine):
-        lock = f"router:{router_id}"
+        lock = router_lock(router_id)
         if lock not in waiting:
             task = app.configure_task(WORK_ROUTER, queue=node_queue(node), lock=lock)
             await task.defer_async(operator_id=operator_id, router_id=router_id)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from sql.enforcement import enforce
 from sql.intent import renew_authorised
-from sql.jobs import defer_enforce, driver_connection
+from sql.jobs import defer_enforce, driver_connection, review_lock, take_over_waiting
 from sql.reviews import review
 from sql.sessions import acting_for, database_time
 
@@ -20,6 +20,8 @@ def review_operator(engine: Engine, operator_id: int) -> int:
     total = 0
     while True:
         with acting_for(engine, operator_id) as session:
+            if not total:
+                take_over_waiting(session, review_lock(operator_id))
             taken = review_some(session, operator_id)
         total += taken
         if taken == 0:

@@ -59,5 +59,5 @@ class Watch:
                 drifting.setdefault(row.operator_id, []).append(row.service_id)
         for operator_id, services in drifting.items():
             with acting_for(self._engine, operator_id) as session:
-                defer_enforce(driver_connection(session), operator_id, services)
+                defer_enforce(driver_connection(session), operator_id, services, hurry=False)
         self._after_service_id = rows[0].last or 0

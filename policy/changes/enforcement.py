@@ -65,6 +65,9 @@ PRIORITIES: dict[ChangeKind, int] = {
 # An access that changes by itself (a window's edge, a prepaid end) was authorised with its plan.
 BY_ITSELF_PRIORITY = 3
 HEALING_PRIORITY = 8
+# Up to here somebody may be waiting for it: planned and sent beside the batches, not after them.
+HURRY_PRIORITY = 3
+LAST_PRIORITY = HEALING_PRIORITY
 
 ATTEMPTS_MAXIMUM = 8
 RETRY_FIRST_S = 2.0
