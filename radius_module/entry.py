@@ -33,9 +33,6 @@ KNOWN_ROUTERS = 4096  # the most recently seen; about a megabyte
 # The request's attributes as text. A name that occurs twice counts with its last value.
 Packet = tuple[tuple[str, str], ...]
 ACCEPT = (("Auth-Type", ":=", "Accept"),)
-# 3.2.1 does not sign PAP and CHAP answers by itself, and RouterOS 7.15 drops unsigned ones (CVE-2024-3596). The server
-# puts the real value in the place of the zero.
-SIGNED = ("Message-Authenticator", ":=", "0x00")
 # The section of post-auth that spools what the login teaches.
 NOTED = ("Post-Auth-Type", ":=", "NOTED")
 SILENCE = (OK, {"config": (("Response-Packet-Type", ":=", "Do-Not-Respond"),)})
@@ -80,7 +77,7 @@ def authenticate(packet: Packet) -> Any:
         return (REJECT, {"request": ((NOTE, ":=", answer.note),)})
     # The first decision's attributes were taken out of the reply before, so that none widens these. Its note goes too:
     # what it would have learnt, a wrong password must not teach.
-    return (OK, {"reply": (*answer.reply, SIGNED), "config": (NOTED,), "request": ((NOTE, ":=", answer.note),)})
+    return (OK, {"reply": answer.reply, "config": (NOTED,), "request": ((NOTE, ":=", answer.note),)})
 
 
 def post_auth(packet: Packet) -> Any:
@@ -158,9 +155,9 @@ def _result(answer: Answer) -> Any:
         return (REJECT, {"request": ((NOTE, ":=", text),)})
     config: tuple[Pair, ...] = ACCEPT if password is None else (("Cleartext-Password", ":=", escaped(password)),)
     if text:
-        return (OK, {"reply": (*reply, SIGNED), "config": (*config, NOTED), "request": ((NOTE, ":=", text),)})
+        return (OK, {"reply": reply, "config": (*config, NOTED), "request": ((NOTE, ":=", text),)})
     # Reply and config as a tuple: for a dict the server would also look for four other lists.
-    return (OK, (*reply, SIGNED), config)
+    return (OK, reply, config)
 
 
 def _silent(problem: Exception) -> Any:
