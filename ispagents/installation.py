@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import sys
 import urllib.error
@@ -27,6 +28,8 @@ from sql.roles import Role
 DETAILS_FILE = "installation.json"
 WORKER_READY = "worker.ready"
 HEALTH_TIMEOUT_S = 3.0
+FREE_PORTS = range(10_000, 20_000)  # below the kernel's range for outgoing packets, so that none of those takes our
+PORT_ATTEMPTS = 100  # port before the server has it, or while it restarts
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +89,10 @@ def layout_of(state: StateFolder, settings: Settings) -> Layout:
 
 def with_ports(settings: Settings) -> Settings:
     """The settings with every port 0 replaced by a free one. Raises Problem where a wished port is taken."""
+    auth_port = _port(settings, "radius_auth_port", settings.radius_address, socket.SOCK_DGRAM)
     chosen = {
-        "radius_auth_port": _port(settings, "radius_auth_port", settings.radius_address, socket.SOCK_DGRAM),
-        "radius_acct_port": _port(settings, "radius_acct_port", settings.radius_address, socket.SOCK_DGRAM),
+        "radius_auth_port": auth_port,
+        "radius_acct_port": _port(settings, "radius_acct_port", settings.radius_address, socket.SOCK_DGRAM, auth_port),
         "web_port": _port(settings, "web_port", settings.web_address, socket.SOCK_STREAM),
     }
     return settings.model_copy(update=chosen)
@@ -118,7 +122,7 @@ def is_free(address: str, port: int, kind: socket.SocketKind) -> bool:
     return True
 
 
-def _port(settings: Settings, name: str, address: str, kind: socket.SocketKind) -> int:
+def _port(settings: Settings, name: str, address: str, kind: socket.SocketKind, but_not: int = 0) -> int:
     wished: int = getattr(settings, name)
     if wished and is_free(address, wished, kind):
         return wished
@@ -127,8 +131,15 @@ def _port(settings: Settings, name: str, address: str, kind: socket.SocketKind) 
             f"Port {wished} of {address} is taken by another program or not allowed; stop that program, or choose "
             f"another port with ISPAGENTS_{name.upper()} (0 takes any free one)."
         )
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, kind) as probe:
+    return free_port(address, kind, but_not)
+
+
+def free_port(address: str, kind: socket.SocketKind, but_not: int = 0) -> int:
+    """A port, not `but_not`, that nobody uses at this moment. Raises Problem for an address that is not ours."""
+    for port in (secrets.choice(FREE_PORTS) for _ in range(PORT_ATTEMPTS)):
+        if port != but_not and is_free(address, port, kind):
+            return port
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as probe:
         try:
             probe.bind((address, 0))
         except OSError as error:

@@ -21,6 +21,7 @@ from typing import Any
 from edge.detail_file import NAME, Record, TakenFile
 from edge.replica_writer import ReplicaWriter
 from ispagents import freeradius
+from ispagents.installation import free_port
 from policy.facts import Bindings, Method, ServiceFacts
 from policy.stamp import SessionClass, read_class
 from policy.standing import Standing
@@ -349,17 +350,6 @@ def _named(values: dict[str, Any]) -> list[Any]:
     return [(name.replace("_", "-"), value) for name, value in values.items()]
 
 
-def free_ports(count: int) -> list[int]:
-    """UDP ports that nobody uses at this moment."""
-    lines = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    for line in lines:
-        line.bind(("127.0.0.1", 0))
-    ports = [line.getsockname()[1] for line in lines]
-    for line in lines:
-        line.close()
-    return ports
-
-
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Make a folder below /tmp that FreeRADIUS's own user may pass, and leave nothing behind."""
@@ -373,7 +363,8 @@ def temporary_folder() -> Iterator[Path]:
 
 def layout_in(folder: Path) -> freeradius.Layout:
     """Where everything is, with ports of its own."""
-    auth_port, acct_port = free_ports(2)
+    auth_port = free_port("127.0.0.1", socket.SOCK_DGRAM)
+    acct_port = free_port("127.0.0.1", socket.SOCK_DGRAM, but_not=auth_port)
     names = ("raddb", "log", "run", "spool", "replica")
     return freeradius.Layout(*(folder / name for name in names), "127.0.0.1", auth_port, acct_port)
 

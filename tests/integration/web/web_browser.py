@@ -17,6 +17,7 @@ from fixtures_database import Database
 from fixtures_postgres import temporary_state
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ispagents.installation import free_port
 from sql.roles import Role
 
 DEADLINE_S = 60.0  # generous: it only bounds how long a failing test takes
@@ -37,8 +38,7 @@ SWITCHES = [
 @contextmanager
 def served(database: Database) -> Iterator[str]:
     """The web process on a free port; its address."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1", socket.SOCK_STREAM)
     urls = {
         f"ISPAGENTS_DATABASE_{role.name}_URL": database.databases.urls[role].render_as_string(hide_password=False)
         for role in Role

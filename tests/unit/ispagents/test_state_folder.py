@@ -14,6 +14,12 @@ from ispagents.state_folder import SOCKET_PATH_LIMIT_BYTES, StateFolder, default
 
 
 @pytest.fixture
+def tmp_path(tmp_path_factory):
+    """A folder with a short name: sockets of a deep state folder live elsewhere, and pytest's own is deep with -n."""
+    return tmp_path_factory.mktemp("t")
+
+
+@pytest.fixture
 def as_ordinary_user(monkeypatch):
     """Choose as an ordinary user would, whoever runs the tests; ownership is not touched."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
