@@ -50,12 +50,12 @@ def test_the_answer_leads_to_a_command_that_restores(isp: Any, database: Databas
     assert found["state"] == "offline"
     assert [cause["code"] for cause in found["causes"]] == ["never_online", "unpaid"]
     assert "a payment of 30.00 EUR restores the service by itself" in found["causes"][1]["remedy"]
-    invoice = next(fact for fact in found["facts"] if fact["evidence"] == "invoice 1")
+    invoice = next(fact for fact in found["facts"] if fact["evidence"].startswith("invoice "))
     assert invoice["age_s"] // 86400 == 21
     (pay,) = [step["command"] for step in found["next_steps"] if "payment" in step["command"]]
     assert pay == "ispagents payment add K-1 --amount 30.00"
     said = isp("explain", "zofia").out
-    assert "Also:\n  - invoice 1, due on" in said
+    assert f"Also:\n  - {invoice['evidence']}, due on" in said
     assert "Next:\n  ispagents service show zofia\n" in said
     isp.ok(*pay.split()[1:])
     _isp(database).review()
