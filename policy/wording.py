@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime, timedelta
-from decimal import Decimal
 
+from policy.money import currency as currencies
 from policy.windows import zone
 
 # A name may have 1,024 bytes; a sentence that holds one stays readable.
@@ -42,7 +42,7 @@ def sentence(text: str) -> str:
 
 def money(minor: int, currency: str) -> str:
     """An amount in minor units, such as 30.00 EUR."""
-    return f"{Decimal(minor).scaleb(-2):.2f} {currency}"
+    return currencies.money(minor, currency)
 
 
 def megabytes(count: int) -> str:

@@ -15,6 +15,7 @@ from policy.documents import address, ipv6_prefix, plan_document, read_operator,
 from policy.errors import PolicyError
 from policy.facts import Method
 from policy.mac import canonical_mac
+from policy.money.currency import is_known
 from policy.windows import zone
 from sql import audit
 from sql.checks import NAME_MAXIMUM_BYTES, checked_moment, checked_routes, checked_text
@@ -32,8 +33,8 @@ def add_operator(session: Session, *, name: str, currency: str, actor: str, **op
     """A new operator. `options` are columns such as time_zone, grace_days. The session acts for nobody before."""
     operator_id = session.execute(text("SELECT nextval(pg_get_serial_sequence('operators', 'id'))")).scalar_one()
     session.execute(text("SELECT set_config('app.operator', :id, true)"), {"id": str(operator_id)})
-    if not (len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.isupper()):
-        raise Refused(f"The currency {currency!r} is not an ISO 4217 code; write {CURRENCIES}.")
+    if not is_known(currency):
+        raise Refused(f"The currency {currency[:60]!r} is not a code of ISO 4217; write {CURRENCIES}.")
     operator = Operator(id=operator_id, name=_name("operator", name), currency=currency, **options)
     _check_operator(operator)
     session.add(operator)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from flask import Flask, g, url_for
 from markupsafe import Markup
 
+from policy.money import currency as currencies
 from policy.windows import zone
 from web.roles import may_use, sees_money
 
@@ -109,7 +109,7 @@ def words(value: str) -> str:
 
 def money(minor: int, currency: str) -> str:
     """An amount of minor units."""
-    return f"{Decimal(minor).scaleb(-2):.2f} {currency}"
+    return currencies.money(minor, currency)
 
 
 def colour(word: str) -> str:

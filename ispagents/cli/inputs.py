@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ispagents.errors import Problem
+from policy.money.currency import AmountError, read_amount
 from policy.windows import zone
 
 SECRET_MAXIMUM_BYTES = 1024
@@ -22,17 +23,17 @@ SECRET_LETTERS = 32
 # Without those that look alike on paper (0O, 1lI), since somebody types it into a router.
 LETTERS = "".join(sorted(set(string.ascii_letters + string.digits) - set("0O1lIo")))
 
-_AMOUNT = re.compile(r"([0-9]{1,14})(\.[0-9]{1,2})?")
 _GIGABYTES = re.compile(r"[0-9]{1,7}(\.[0-9]{1,3})?")
 
 
 def money_minor(text: str, currency: str, *, minimum_minor: int = 1) -> int:
-    """An amount such as 12.50 in minor units. Raises Problem. ISO 4217's exceptions follow with the ledger."""
-    if _AMOUNT.fullmatch(text) is None:
-        raise Problem(f"{_short(text)} is not an amount of {currency}; write it as 12.50, with a point and no sign.")
-    minor = int(Decimal(text).scaleb(2))
+    """An amount such as 12.50 in the currency's minor units. Raises Problem."""
+    try:
+        minor = read_amount(text, currency, signed=minimum_minor < 1)
+    except AmountError as error:
+        raise Problem(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     if minor < minimum_minor:
-        raise Problem(f"{_short(text)} is not an amount of {currency}; write more than zero.")
+        raise Problem(f"{_short(text)} is not an amount of {currency}; write nothing less than zero.")
     return minor
 
 

@@ -10,13 +10,14 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from policy.money import currency as currencies
 
 WIDTH = 100
 
@@ -85,7 +86,7 @@ def printable(text: str) -> str:
 
 def money_text(minor: int, currency: str) -> str:
     """An amount for people."""
-    return f"{Decimal(minor).scaleb(-2):.2f} {currency}"
+    return currencies.money(minor, currency)
 
 
 def _write(line: str) -> None:
