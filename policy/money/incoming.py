@@ -1,0 +1,47 @@
+"""A payment, refund or chargeback as another system tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class IncomingKind(StrEnum):
+    """What happened: money came, was given back, or was taken back by the payer's bank."""
+
+    PAYMENT = "payment"
+    REFUND = "refund"
+    CHARGEBACK = "chargeback"
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One event of a source. The same `external_id` of one source is one event, however often it is told.
+
+    `amount_minor` is positive whatever the kind. `reference` is what the payer wrote, `payer` who paid (name, account),
+    `phone` and `username` what the source itself calls so. `original_external_id` names the payment that a refund or
+    chargeback is about.
+    """
+
+    external_id: str
+    amount_minor: int
+    currency: str
+    occurred_at: datetime
+    method: str
+    kind: IncomingKind = IncomingKind.PAYMENT
+    reference: str = ""
+    payer: str = ""
+    phone: str = ""
+    username: str = ""
+    original_external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to look for in the truth, for one payment: words that may be numbers or user names, phones, invoices."""
+
+    words: frozenset[str]
+    invoices: frozenset[tuple[int, int]]
+    phone_ends: frozenset[str]
+    names: frozenset[str]
