@@ -15,6 +15,7 @@ from policy.changes.intent import ChangeKind, Intent
 from policy.changes.route import RouteKind
 from policy.documents import read_access, read_plan
 from policy.facts import Login, Method, ServiceFacts
+from policy.money.dunning import DunningTerms
 from policy.situation import (
     Decision,
     Earlier,
@@ -29,8 +30,8 @@ from policy.situation import (
     Unpaid,
 )
 from policy.stamp import same_format, stamp
-from policy.standing import DunningTerms, OpenInvoice, Standing, network_standing, standing_at
 from policy.standing import Hold as HoldFacts
+from policy.standing import OpenInvoice, Standing, network_standing, standing_at
 from sql.attempts import NODE_SILENT_S
 from sql.errors import NotFound
 from sql.models import (

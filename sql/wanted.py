@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from policy.access import Access, decide
 from policy.documents import read_operator, read_plan, read_service, service_document
 from policy.facts import Bindings, Facts, Login, Method, OperatorFacts, PlanFacts, ServiceFacts
-from policy.standing import DunningTerms, OpenInvoice, Standing, network_standing, standing_at
-from policy.standing import Hold as HoldFacts
-from sql.models import Hold, Operator, Override, Plan, PlanVersion, Service
-from sql.money.settling import open_invoices
+from policy.standing import Standing, network_standing
+from sql.models import Operator, Override, Plan, PlanVersion, Service
+from sql.money.dunning import Standings
 
 
 class Wanted(NamedTuple):
@@ -30,24 +29,14 @@ class Wanted(NamedTuple):
 def wanted(session: Session, operator: Operator, service_ids: list[int], now: datetime) -> list[Wanted]:
     """The wanted facts of these services, locked for the caller's transaction, ordered by id."""
     rows = session.execute(
-        select(Service, Plan.current_version_id)
+        select(Service, Plan.current_version_id, Plan.dunning_policy_id)
         .join(Plan, Plan.id == Service.plan_id)
         .where(Service.operator_id == operator.id, Service.id.in_(service_ids), Plan.current_version_id.is_not(None))
         .order_by(Service.id)
         .with_for_update(of=Service, key_share=True)
         .execution_options(populate_existing=True)
     ).all()
-    invoices = open_invoices(session, operator.id, [service.subscriber_id for service, _ in rows])
-    holds: dict[int, list[HoldFacts]] = {}
-    for hold in session.scalars(
-        select(Hold).where(
-            Hold.operator_id == operator.id,
-            Hold.service_id.in_(service_ids),
-            Hold.until.is_(None) | (Hold.until > now),
-            (Hold.ended_at.is_(None)) | (Hold.ended_at > func.now()),
-        )
-    ):
-        holds.setdefault(hold.service_id, []).append(HoldFacts(hold.until))
+    standings = Standings(session, operator, [(service, policy_id) for service, _, policy_id in rows], now)
     overrides = {
         one.service_id: one
         for one in session.scalars(
@@ -59,13 +48,9 @@ def wanted(session: Session, operator: Operator, service_ids: list[int], now: da
             )
         )
     }
-    terms = DunningTerms(operator.grace_days, operator.overdue_days)
     result = []
-    for service, plan_version_id in rows:
-        unpaid = tuple(
-            OpenInvoice(one.invoice.due_at, one.open_minor) for one in invoices.get(service.subscriber_id, ())
-        )
-        said = standing_at(unpaid, tuple(holds.get(service.id, ())), terms, now, closed=service.closed_at is not None)
+    for service, plan_version_id, _ in rows:
+        said = standings.of(service.id)
         facts = ServiceFacts(
             service_id=service.id,
             method=Method(service.method),

@@ -1,0 +1,130 @@
+"""What decides the standings of services, loaded in a fixed number of queries however many services there are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from policy.money.dunning import DAYS_AHEAD, DunningTerms
+from policy.standing import Hold as HoldFacts
+from policy.standing import HoldKind, OpenInvoice, Standing, StandingNow, asserted_at, standing_at
+from sql.models import AssertedStanding, DunningPolicy, Hold, Holiday, Operator, Service
+from sql.money.settling import open_invoices
+
+OUTSIDE = "outside"
+# Nothing is looked for further ahead, so what lies further back than that has no say any more either.
+_REACH = timedelta(days=DAYS_AHEAD + 2)
+
+
+class Dunning:
+    """An operator's dunning policies and holidays, read once a transaction and only where they are used."""
+
+    def __init__(self, session: Session, operator: Operator, now: datetime) -> None:
+        """For one operator at one moment."""
+        self._session = session
+        self._operator = operator
+        self._now = now
+        self._policies: dict[int, DunningPolicy] | None = None
+        self._holidays: dict[date, str] | None = None
+
+    def policy(self, plan_policy_id: int | None) -> DunningPolicy | None:
+        """The policy of a service: its plan's, else the operator's, else none."""
+        wanted = plan_policy_id or self._operator.dunning_policy_id
+        if wanted is None:
+            return None
+        if self._policies is None:
+            mine = select(DunningPolicy).where(DunningPolicy.operator_id == self._operator.id)
+            self._policies = {one.id: one for one in self._session.scalars(mine)}
+        return self._policies[wanted]
+
+    def terms(self, plan_policy_id: int | None) -> DunningTerms:
+        """The terms of a service whose plan has this policy, or none of its own."""
+        policy = self.policy(plan_policy_id)
+        zone = self._operator.time_zone
+        if policy is None:
+            return DunningTerms(self._operator.grace_days, self._operator.overdue_days, time_zone=zone)
+        return DunningTerms(
+            policy.grace_days,
+            policy.overdue_days,
+            policy.suspend_hour,
+            frozenset(policy.suspend_weekdays),
+            self._holidays_near() if policy.skip_holidays else {},
+            zone,
+        )
+
+    def _holidays_near(self) -> dict[date, str]:
+        if self._holidays is None:
+            near = Holiday.day.between((self._now - _REACH).date(), (self._now + _REACH).date())
+            mine = select(Holiday.day, Holiday.name).where(Holiday.operator_id == self._operator.id, near)
+            self._holidays = {row.day: row.name for row in self._session.execute(mine)}
+        return self._holidays
+
+
+class Standings:
+    """What billing says of some services at a moment: by their invoices, or by what another system asserted."""
+
+    def __init__(
+        self, session: Session, operator: Operator, services: Sequence[tuple[Service, int | None]], now: datetime
+    ) -> None:
+        """For services of one operator, each with the dunning policy of its plan."""
+        self._now = now
+        self._dunning = Dunning(session, operator, now)
+        self._outside = operator.standings_from == OUTSIDE
+        self._services = {service.id: (service, policy_id) for service, policy_id in services}
+        self._holds = hold_facts(session, operator.id, self._services, now)
+        self._asserted: dict[int, Standing] = {}
+        self._invoices: dict[int, tuple[OpenInvoice, ...]] = {}
+        if self._outside:
+            self._asserted = asserted_standings(session, operator.id, self._services)
+        else:
+            unpaid = open_invoices(session, operator.id, [service.subscriber_id for service, _ in services])
+            self._invoices = {
+                owner: tuple(OpenInvoice(one.invoice.due_at, one.open_minor, one.invoice.id) for one in some)
+                for owner, some in unpaid.items()
+            }
+
+    def of(self, service_id: int) -> StandingNow:
+        """The standing of one of them."""
+        service, policy_id = self._services[service_id]
+        terms, holds = self._dunning.terms(policy_id), self._holds.get(service_id, ())
+        closed = service.closed_at is not None
+        if self._outside:
+            said = self._asserted.get(service_id, Standing.CURRENT)
+            return asserted_at(said, holds, terms, self._now, closed=closed)
+        invoices = self._invoices.get(service.subscriber_id, ())
+        return standing_at(invoices, holds, terms, self._now, closed=closed)
+
+
+def hold_facts(
+    session: Session, operator_id: int, service_ids: Collection[int], now: datetime
+) -> dict[int, tuple[HoldFacts, ...]]:
+    """The holds on these services that nobody has ended, also those that ended by themselves not long ago.
+
+    After those the next allowed moment counts. One that a person ended is as if it had never been.
+    """
+    rows = session.execute(
+        select(Hold.service_id, Hold.until, Hold.kind, Hold.invoice_id).where(
+            Hold.operator_id == operator_id,
+            Hold.service_id.in_(service_ids),
+            Hold.until.is_(None) | (Hold.until > now - _REACH),
+            Hold.ended_at.is_(None) | (Hold.ended_at > func.now()),
+        )
+    )
+    found: dict[int, tuple[HoldFacts, ...]] = {}
+    for row in rows:
+        one = HoldFacts(row.until, HoldKind(row.kind), row.invoice_id)
+        found[row.service_id] = (*found.get(row.service_id, ()), one)
+    return found
+
+
+def asserted_standings(session: Session, operator_id: int, service_ids: Collection[int]) -> dict[int, Standing]:
+    """What another system said last of these services."""
+    rows = session.execute(
+        select(AssertedStanding.service_id, AssertedStanding.standing).where(
+            AssertedStanding.operator_id == operator_id, AssertedStanding.service_id.in_(service_ids)
+        )
+    )
+    return {row.service_id: Standing(row.standing) for row in rows}
