@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from policy.errors import PolicyError
 
-COUNT_MAXIMUM = 3660
+NUMBER_MAXIMUM = 3660
 _WORDS = re.compile(r"([0-9]{1,4}) *(hour|day|week|month)s?")
 
 
@@ -31,20 +31,21 @@ class Unit(StrEnum):
 class Period(NamedTuple):
     """So many hours, days, weeks or months."""
 
-    count: int
+    number: int
     unit: Unit
 
     def __str__(self) -> str:
         """As people write it, such as `1 month` or `30 days`."""
-        return f"{self.count} {self.unit}{'' if self.count == 1 else 's'}"
+        return f"{self.number} {self.unit}{'' if self.number == 1 else 's'}"
 
 
 class Span(NamedTuple):
-    """The days of one period; `end` is the first day after it, `whole_start` where it would begin if it were whole."""
+    """The days of one period; `end` is the first day after it. `whole_start` and `whole_end`: if it were whole."""
 
     start: date
     end: date
     whole_start: date
+    whole_end: date
 
     @property
     def days(self) -> int:
@@ -54,13 +55,13 @@ class Span(NamedTuple):
     @property
     def whole_days(self) -> int:
         """How many days it would have if it were whole."""
-        return (self.end - self.whole_start).days
+        return (self.whole_end - self.whole_start).days
 
 
 def read_period(text: str) -> Period:
     """The period that somebody wrote, such as `1 month`, `30 days` or `12 hours`. Raises PolicyError."""
     found = _WORDS.fullmatch(text.strip().lower())
-    if found is None or not 1 <= int(found[1]) <= COUNT_MAXIMUM:
+    if found is None or not 1 <= int(found[1]) <= NUMBER_MAXIMUM:
         raise PolicyError(f"{text[:60]!r} is not a period such as '1 month', '30 days', '2 weeks' or '12 hours'")
     return Period(int(found[1]), Unit(found[2]))
 
@@ -73,11 +74,13 @@ def span_at(start: date, period: Period, anchor_day: int) -> Span:
     if period.unit == Unit.HOUR:
         raise ValueError("a period of hours has no days")
     if period.unit != Unit.MONTH:
-        return Span(start, start + _days(period), start)
+        end = start + _days(period)
+        return Span(start, end, start, end)
     whole_start = _anchored(start, 0, anchor_day)
     if whole_start > start:
         whole_start = _anchored(start, -1, anchor_day)
-    return Span(start, _anchored(whole_start, period.count, anchor_day), whole_start)
+    end = _anchored(whole_start, period.number, anchor_day)
+    return Span(start, end, whole_start, end)
 
 
 def prolonged(moment: datetime, period: Period, periods: int, anchor_day: int, zone: tzinfo) -> datetime:
@@ -87,10 +90,10 @@ def prolonged(moment: datetime, period: Period, periods: int, anchor_day: int, z
     day, or on the last one of a shorter month.
     """
     if period.unit == Unit.HOUR:
-        return moment.astimezone(UTC) + timedelta(hours=period.count * periods)
+        return moment.astimezone(UTC) + timedelta(hours=period.number * periods)
     local = moment.astimezone(zone)
     if period.unit == Unit.MONTH:
-        day = _anchored(local.date(), period.count * periods, anchor_day)
+        day = _anchored(local.date(), period.number * periods, anchor_day)
     else:
         day = local.date() + periods * _days(period)
     return datetime.combine(day, local.time(), zone).astimezone(UTC)
@@ -102,7 +105,7 @@ def anchor_of(day: date, anchor_day: int) -> int:
 
 
 def _days(period: Period) -> timedelta:
-    return timedelta(days=period.count * (7 if period.unit == Unit.WEEK else 1))
+    return timedelta(days=period.number * (7 if period.unit == Unit.WEEK else 1))
 
 
 def _anchored(day: date, months: int, anchor_day: int) -> date:

@@ -11,7 +11,10 @@ from policy.money.periods import Period, Span
 
 
 class Terms(NamedTuple):
-    """What a plan asks. Prices in minor units a period, with or without tax (`tax_included`)."""
+    """What a plan asks. Prices in minor units a period, with or without tax (`tax_included`).
+
+    `anchor_day`: the day of the month on which its periods begin (None: that of the service).
+    """
 
     plan_id: int
     name: str
@@ -20,6 +23,8 @@ class Terms(NamedTuple):
     tax_basis_points: int = 0
     tax_included: bool = True
     setup_minor: int = 0
+    prepaid: bool = False
+    anchor_day: int | None = None
 
     def taxed(self, amount_minor: int) -> Taxed:
         """An amount as this plan writes it, and its tax."""

@@ -84,6 +84,7 @@ class ServiceBilling(Base):
     price_minor: Mapped[OptionalBig]
     next_plan_id: Mapped[OptionalBig]
     next_plan_by: Mapped[OptionalWord]
+    next_plan_on: Mapped[date | None]
     updated_at: Mapped[CreatedAt]
 
 
@@ -130,6 +131,30 @@ class Fee(Base):
     created_at: Mapped[CreatedAt]
     invoice_id: Mapped[OptionalBig]
     cancelled_at: Mapped[OptionalMoment]
+
+
+class CreditLine(Base):
+    """What a credit is made of where it gives back days that were invoiced; shaped as the line of an invoice."""
+
+    __tablename__ = "credit_lines"
+    __table_args__ = (
+        ForeignKeyConstraint(["operator_id", "payment_id"], ["payments.operator_id", "payments.id"]),
+        ForeignKeyConstraint(*_SERVICE),
+        ForeignKeyConstraint(["operator_id", "plan_id"], ["plans.operator_id", "plans.id"]),
+        Index("credit_lines_service", "operator_id", "service_id", "period_start"),
+    )
+    operator_id: Mapped[OperatorId]
+    payment_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    line: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    kind: Mapped[Word]
+    description: Mapped[Word]
+    service_id: Mapped[Big]
+    plan_id: Mapped[OptionalBig]
+    period_start: Mapped[date | None]
+    period_end: Mapped[date | None]
+    net_minor: Mapped[Big]
+    tax_basis_points: Mapped[int] = mapped_column(server_default="0")
+    tax_minor: Mapped[Counter]
 
 
 class BillingRun(Base):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import date, time
 from typing import Any
 
 from sqlalchemy import BigInteger, Double, ForeignKeyConstraint, Identity, SmallInteger, Text
@@ -41,6 +41,7 @@ class Operator(Base):
     standings_from: Mapped[str] = mapped_column(Text, server_default="invoices")
     standing_feed_hours: Mapped[int | None]
     dunning_policy_id: Mapped[OptionalBig]
+    charges_from: Mapped[date | None]
     billing_hour: Mapped[int] = mapped_column(SmallInteger, server_default="2")
     invoice_days_before: Mapped[int] = mapped_column(server_default="0")
     due_days: Mapped[int] = mapped_column(server_default="14")

@@ -47,11 +47,13 @@ CREATE TABLE holidays (
 );
 
 -- `standings_from`: what decides a service's standing, our own invoices or what another system says (0007).
--- `dunning_policy_id` replaces grace_days and overdue_days, which stay for operators without one.
+-- `dunning_policy_id` replaces grace_days and overdue_days, which stay for operators without one. `charges_from`: since
+-- this day the cycle charges services by itself (NULL: it charges nobody).
 ALTER TABLE operators
     ADD COLUMN standings_from text NOT NULL DEFAULT 'invoices' CHECK (standings_from IN ('invoices', 'outside')),
     ADD COLUMN standing_feed_hours integer CHECK (standing_feed_hours BETWEEN 1 AND 8784),
     ADD COLUMN dunning_policy_id bigint,
+    ADD COLUMN charges_from date CHECK (charges_from BETWEEN '2000-01-01' AND '2199-12-31'),
     ADD COLUMN billing_hour smallint NOT NULL DEFAULT 2 CHECK (billing_hour BETWEEN 0 AND 23),
     ADD COLUMN invoice_days_before integer NOT NULL DEFAULT 0 CHECK (invoice_days_before BETWEEN 0 AND 60),
     ADD COLUMN due_days integer NOT NULL DEFAULT 14 CHECK (due_days BETWEEN 0 AND 365),
@@ -72,7 +74,8 @@ CREATE INDEX subscribers_area ON subscribers (operator_id, area, id) WHERE area 
 
 -- Where a service stands in its periods. `starts_on`: the first day that is charged (after the trial). `billed_until`: up
 -- to, and without, this day all is invoiced (NULL: nothing yet). `next_on`: when the cycle looks again (NULL: never).
--- `next_plan_id`: a plan that begins with the next period. `price_minor`: agreed with this customer instead of the plan's.
+-- `next_plan_id`: a plan that begins on `next_plan_on`, with a period. `price_minor`: agreed with this customer instead of
+-- the plan's.
 CREATE TABLE service_billing (
     service_id bigint PRIMARY KEY,
     operator_id bigint NOT NULL,
@@ -85,11 +88,13 @@ CREATE TABLE service_billing (
     price_minor bigint CHECK (price_minor BETWEEN 0 AND 1000000000000000),
     next_plan_id bigint,
     next_plan_by text,
+    next_plan_on date,
     updated_at timestamptz NOT NULL DEFAULT now(),
     FOREIGN KEY (operator_id, service_id) REFERENCES services (operator_id, id),
     FOREIGN KEY (operator_id, subscriber_id) REFERENCES subscribers (operator_id, id),
     FOREIGN KEY (operator_id, next_plan_id) REFERENCES plans (operator_id, id),
-    CHECK ((next_plan_id IS NULL) = (next_plan_by IS NULL))
+    CHECK ((next_plan_id IS NULL) = (next_plan_by IS NULL)),
+    CHECK ((next_plan_id IS NULL) = (next_plan_on IS NULL))
 );
 CREATE INDEX service_billing_due ON service_billing (operator_id, next_on, subscriber_id, service_id)
     WHERE next_on IS NOT NULL;
@@ -131,6 +136,30 @@ CREATE TABLE fees (
 );
 CREATE INDEX fees_service ON fees (operator_id, service_id, id);
 CREATE INDEX fees_open ON fees (service_id) WHERE invoice_id IS NULL AND cancelled_at IS NULL;
+
+-- What a credit is made of where it gives back days that were invoiced: as the lines of an invoice, below zero in sum.
+CREATE TABLE credit_lines (
+    operator_id bigint NOT NULL REFERENCES operators,
+    payment_id bigint NOT NULL,
+    line smallint NOT NULL CHECK (line > 0),
+    kind text NOT NULL CHECK (kind IN ('period', 'prepaid', 'fee', 'discount', 'proration')),
+    description text NOT NULL CHECK (octet_length(description) <= 1024),
+    service_id bigint NOT NULL,
+    plan_id bigint,
+    period_start date,
+    period_end date CHECK (period_end > period_start),
+    net_minor bigint NOT NULL,
+    tax_basis_points integer NOT NULL DEFAULT 0 CHECK (tax_basis_points BETWEEN 0 AND 10000),
+    tax_minor bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (payment_id, line),
+    FOREIGN KEY (operator_id, payment_id) REFERENCES payments (operator_id, id),
+    FOREIGN KEY (operator_id, service_id) REFERENCES services (operator_id, id),
+    FOREIGN KEY (operator_id, plan_id) REFERENCES plans (operator_id, id),
+    CHECK ((period_start IS NULL) = (period_end IS NULL))
+);
+CREATE INDEX credit_lines_service ON credit_lines (operator_id, service_id, period_start);
+CREATE TRIGGER credit_lines_stay BEFORE UPDATE OR DELETE ON credit_lines FOR EACH ROW EXECUTE FUNCTION ledger_stays();
+CREATE TRIGGER credit_lines_full BEFORE TRUNCATE ON credit_lines FOR EACH STATEMENT EXECUTE FUNCTION ledger_stays();
 
 -- One row for each operator and local day of the cycle: run twice, it goes on where it stood.
 CREATE TABLE billing_runs (
@@ -253,8 +282,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['dunning_policies', 'holidays', 'service_billing', 'discounts', 'fees', 'billing_runs',
-        'billing_problems', 'compensations', 'compensation_rows']
+    FOREACH name IN ARRAY ARRAY['dunning_policies', 'holidays', 'service_billing', 'discounts', 'fees', 'credit_lines',
+        'billing_runs', 'billing_problems', 'compensations', 'compensation_rows']
     LOOP
         PERFORM operator_wall(name);
     END LOOP;
@@ -262,6 +291,7 @@ END $$;
 GRANT INSERT, UPDATE ON dunning_policies, service_billing, discounts, fees, billing_runs, billing_problems,
     compensations, compensation_rows TO ispagents_web;
 GRANT INSERT, UPDATE, DELETE ON holidays TO ispagents_web;
+GRANT INSERT ON credit_lines TO ispagents_web;
 GRANT INSERT, UPDATE ON service_billing, billing_runs, billing_problems, compensation_rows TO ispagents_worker;
 GRANT UPDATE (periods_left, ended_at) ON discounts TO ispagents_worker;
 GRANT UPDATE (invoice_id) ON fees TO ispagents_worker;

@@ -81,6 +81,10 @@ _MONEY = (
         "INSERT INTO fees (operator_id, service_id, amount_minor, description, added_by) "
         "VALUES (%(operator)s, %(service)s, 1, 'x', 'x')"
     ),
+    (
+        "INSERT INTO credit_lines (operator_id, payment_id, line, kind, description, service_id, net_minor) "
+        "SELECT %(operator)s, min(id), 1, 'proration', 'x', %(service)s, -1 FROM payments WHERE operator_id = %(operator)s"
+    ),
     "INSERT INTO billing_runs (operator_id, day) VALUES (%(operator)s, now())",
     (
         "INSERT INTO billing_problems (operator_id, service_id, day, explanation) "
