@@ -16,7 +16,7 @@ from policy.mac import canonical_mac
 from policy.reasons import Reason
 from policy.stamp import class_of, stamp
 from radius_module.pairs import ADD, Pair, checked
-from radius_module.records import HAS_PASSWORD, HAS_PREPAID, HAS_SPECIAL, KIND
+from radius_module.records import HAS_MORE, HAS_PASSWORD, HAS_SPECIAL, KIND_BYTES, without_binding
 from radius_module.replica import Generation, LoginRow, Replica, login_row
 
 Request = Mapping[str, str]
@@ -27,8 +27,6 @@ STANDARD_ANSWERS = 4096
 
 # The password is not known or not wanted; the decision alone accepts.
 ACCEPT_ALONE = None
-# Services that have only a password of these are answered alike, if they agree in all that KIND holds.
-HAS_MORE = HAS_PASSWORD | HAS_PREPAID | HAS_SPECIAL
 # In a note: what edge may learn from this login, once its password has proved right.
 LEARN = " learn="
 
@@ -74,23 +72,27 @@ class Logins:
         """The answer to an Access-Request from `source`. Raises NoReplica, UnknownRouter or UnfitValue.
 
         A service that has nothing of its own but its password gets what all of its kind get, so that is decided once.
+        Its kind is all that KIND holds, and the way of asking.
         """
         generation = self._replica.generation()
         found = generation.find(source, request.get("User-Name", ""))
         if found is None:
             raise UnknownRouter(source)
-        value = found.value
+        _, service_id, value = found
+        if value is not None and value[0] & HAS_SPECIAL:
+            value = without_binding(value, canonical_mac(request.get("Calling-Station-Id", "")))
         if value is None or value[0] & HAS_MORE != HAS_PASSWORD:
             return self._decided(request, login_row(found), None)
-        kind = (value[: KIND.size], request.get("Framed-Protocol"), request.get("Service-Type"))
+        kind = (value[:KIND_BYTES], request.get("Framed-Protocol"), request.get("Service-Type"))
         standard: _Standard | None = generation.derived.get(kind)
         if standard is None:
             if len(generation.derived) >= STANDARD_ANSWERS:
                 generation.derived.clear()
             return self._decided(request, login_row(found), (generation, kind))
-        class_pair = self._class(found.service_id, standard.stamp)
+        reply, access_stamp = standard
+        class_pair = self._class(service_id, access_stamp)
         # A named tuple's own constructor costs twice as much, and this runs for every login.
-        return tuple.__new__(Answer, (True, (*standard.reply, class_pair), value[KIND.size :].decode(), ""))
+        return tuple.__new__(Answer, (True, (*reply, class_pair), value[KIND_BYTES:].decode(), ""))
 
     def _decided(self, request: Request, row: LoginRow, keep_in: tuple[Generation, object] | None) -> Answer:
         login = read_login(request, row.router_id)

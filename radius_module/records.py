@@ -24,8 +24,13 @@ METHOD_MASK, STANDING_MASK = 3, 7
 HAS_PASSWORD, HAS_PREPAID, HAS_SPECIAL = 32, 64, 128
 # Flags and plan version: with the login's own method this is all that most answers depend on.
 KIND = struct.Struct("=BI")
+KIND_BYTES = KIND.size
+# What a service may have of its own.
+HAS_MORE = HAS_PASSWORD | HAS_PREPAID | HAS_SPECIAL
 PREPAID = struct.Struct("=d")
 LENGTH = struct.Struct("=H")
+# What `_special` writes of a service that is bound to a device and has nothing else.
+_BOUND_TO = b"\0\0\x001\0%s\x000\0"
 
 
 class ServiceRow(NamedTuple):
@@ -98,7 +103,7 @@ def service_value(row: ServiceRow) -> bytes:
 def read_service(service_id: int, value: bytes) -> tuple[ServiceFacts, str | None, Bindings]:
     """Facts, password and bindings of a service's record. Raises ValueError or struct.error where it is damaged."""
     flags, plan_version_id = KIND.unpack_from(value)
-    at = KIND.size
+    at = KIND_BYTES
     prepaid, special, password = None, "", None
     if flags & HAS_PREPAID:
         prepaid = datetime.fromtimestamp(PREPAID.unpack_from(value, at)[0], UTC)
@@ -118,6 +123,20 @@ def read_service(service_id: int, value: bytes) -> tuple[ServiceFacts, str | Non
     bits = int(bound or 0)
     bindings = Bindings(bits & 1 != 0, mac, bits & 2 != 0, int(router_id or 0), bits & 4 != 0, port)
     return ServiceFacts(*known, address, ipv6, delegated_ipv6, tuple(routes)), password, bindings
+
+
+def without_binding(value: bytes, mac: str) -> bytes:
+    """A record whose service has nothing of its own but a password and this device: as if it were not bound at all.
+
+    Such a login is answered as any other of its kind. Every other record comes back as it is. `mac` is canonical
+    (policy.mac), "" where the login told none.
+    """
+    bound = _BOUND_TO % mac.encode()
+    size = LENGTH.pack(len(bound))
+    flags = value[0]
+    if not mac or flags & HAS_MORE != HAS_PASSWORD | HAS_SPECIAL or not value.startswith(size + bound, KIND_BYTES):
+        return value
+    return bytes((flags ^ HAS_SPECIAL,)) + value[1:KIND_BYTES] + value[KIND_BYTES + LENGTH.size + len(bound) :]
 
 
 def _special(facts: ServiceFacts, bindings: Bindings) -> bytes:

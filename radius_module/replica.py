@@ -33,6 +33,9 @@ TRIES = 5
 
 
 NOBODY = (0, None)
+# A router, and the id and record of a service as they stand in the replica; without a record the name is unknown there.
+# A bare tuple, since a named one costs twice as much to make and this is made for every login.
+Found = tuple[RouterRow, int, bytes | None]
 
 
 class NoReplica(Exception):  # noqa: N818 - reads as what happened
@@ -53,18 +56,6 @@ class LoginRow(NamedTuple):
         return f"LoginRow(router_id={self.router_id}, service={self.service!r})"
 
 
-class Found(NamedTuple):
-    """A router and the record of a service as it stands in the replica; without a value the name is unknown there."""
-
-    router: RouterRow
-    service_id: int
-    value: bytes | None
-
-    def __repr__(self) -> str:
-        """Never shows the password."""
-        return f"Found(router={self.router!r}, service_id={self.service_id})"
-
-
 class Generation:
     """One generation, open. What is kept of it goes with it: another database may use the same numbers."""
 
@@ -76,15 +67,15 @@ class Generation:
         self._plans: dict[int, PlanFacts] = {}
         # For who reads it: what follows from the plan versions of this generation alone.
         self.derived: dict[object, Any] = {}
-        self._words = table.words
+        self.words = table.words
         self._get = table.get
         self._routers: dict[str, tuple[RouterRow, bytes]] = {}
         self._changes = -1
 
     def find(self, address: str, username: str) -> Found | None:
         """The router at this address and the service of this name; None without such a router. Raises NoReplica."""
-        if self._words[WORD_CHANGES] != self._changes:
-            self._changes, self._routers = self._words[WORD_CHANGES], {}
+        if self.words[WORD_CHANGES] != self._changes:
+            self._changes, self._routers = self.words[WORD_CHANGES], {}
         try:
             router, services = self._routers.get(address) or self._read_router(address)
             if router is None:
@@ -92,13 +83,12 @@ class Generation:
             known = self._get(services + username.encode()) or NOBODY
         except Damaged as error:
             raise NoReplica(f"the replica cannot be read: {error}") from error
-        # A named tuple's own constructor costs twice as much, and this runs for every login.
-        return tuple.__new__(Found, (router, *known))
+        return router, *known
 
     def router(self, address: str) -> RouterRow | None:
         """The router at this address, or None. Raises NoReplica."""
         found = self.find(address, "")
-        return found.router if found is not None else None
+        return found[0] if found is not None else None
 
     def plan(self, plan_version_id: int) -> PlanFacts:
         """A plan version; versions never change, so they are kept. Raises NoReplica."""
@@ -190,7 +180,7 @@ class Replica:
         within a second.
         """
         current = self._current
-        if current is None or current.table.words[WORD_RETIRED]:
+        if current is None or current.words[WORD_RETIRED]:
             return self._open()
         now_s = time.monotonic()
         if now_s - current.looked_at_s > LOOK_EVERY_S:
@@ -226,11 +216,11 @@ class Replica:
 
 def login_row(found: Found) -> LoginRow:
     """The facts in a record. Raises NoReplica where it is damaged."""
-    router = found.router
-    if found.value is None:
+    router, service_id, value = found
+    if value is None:
         return LoginRow(router.router_id, router.operator_id, None, None, Bindings())
     try:
-        service, password, bindings = read_service(found.service_id, found.value)
+        service, password, bindings = read_service(service_id, value)
     except (ValueError, TypeError, StructError, IndexError) as error:
-        raise NoReplica(f"the replica's service {found.service_id} cannot be read: {error}") from error
+        raise NoReplica(f"the replica's service {service_id} cannot be read: {error}") from error
     return LoginRow(router.router_id, router.operator_id, service, password, bindings)

@@ -149,6 +149,24 @@ def test_a_first_login_teaches_its_bindings(bench):
     assert bench.ask("anna", {"Framed-Protocol": "PPP", "Calling-Station-Id": "10.0.0.1"}).note == ""
 
 
+def test_a_bound_service_is_answered_as_one_of_its_kind_on_its_own_device_alone(bench):
+    """Whether its kind was decided before or not; on any other device, and where more is its own, it is not."""
+    bound = {"bind_mac": 1, "mac": MAC}
+    others = [PPPOE | {"Calling-Station-Id": device} for device in ("02:00:00:00:00:09", "", "10.0.0.1")]
+    bench.add(service_row("first", 8, **bound), service_row("address", 9, **bound, address="100.64.0.9"))
+    bench.add(service_row("port", 10, **bound, bind_port=1, port="ether9"))
+    replies = []
+    for _ in range(2):
+        first, plain = bench.ask("first"), bench.ask("anna")
+        assert (first.accepted, first.password, first.note) == (plain.accepted, plain.password, plain.note)
+        assert (class_of(first).service_id, class_of(first).stamp) == (8, class_of(plain).stamp)
+        replies += [[pair for pair in answer.reply if pair[0] != "Class"] for answer in (first, plain)]
+        assert [bench.ask("first", other).accepted for other in others] == [False] * 3
+        assert values(bench.ask("address"), "Framed-IP-Address") == ["100.64.0.9"]
+        assert bench.ask("port").note.endswith("reason=wrong_port")
+    assert replies == [replies[0]] * 4
+
+
 def test_a_hotspot_device_logs_in_by_its_mac(bench):
     """The name is the MAC in any spelling, and the device must have it: a name alone is no proof."""
     bench.add(service_row("02-00-00-00-00-01", 8, method="hotspot", password=None))

@@ -1,0 +1,31 @@
+"""The bytes of a service's record."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy.facts import Bindings, Method, ServiceFacts
+from policy.standing import Standing
+from radius_module.records import ServiceRow, read_service, service_value, without_binding
+
+MAC = "02:00:00:00:00:01"
+words = st.just("") | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+moments = st.integers(0, 2**33).map(lambda second: datetime.fromtimestamp(second, UTC))
+kinds = (st.just(7), st.sampled_from(Method), st.sampled_from(Standing), st.integers(1, 2**32 - 1))
+extras = (st.none() | moments, words, words, words, st.lists(words.filter(bool), max_size=2).map(tuple))
+facts = st.builds(ServiceFacts, *kinds) | st.builds(ServiceFacts, *kinds, *extras)
+bindings = st.sampled_from((Bindings(bind_mac=True, mac=MAC), Bindings(bind_mac=True))) | st.builds(
+    Bindings, st.booleans(), st.sampled_from(("", MAC)), st.booleans(), st.integers(0, 9), st.booleans(), words
+)
+rows = st.builds(ServiceRow, st.just(1), st.just("anna"), st.none() | words, facts, bindings)
+
+
+@given(rows, st.sampled_from(("", MAC, "02:00:00:00:00:02")))
+def test_only_a_binding_to_this_very_device_and_nothing_else_is_left_out(row, mac):
+    """Then the record is that of an unbound service, byte for byte; any other stays as it is."""
+    value = service_value(row)
+    known, password, binding = read_service(7, value)
+    alone = known == ServiceFacts(7, known.method, known.standing, known.plan_version_id) and password is not None
+    fits = alone and mac and binding == Bindings(bind_mac=True, mac=mac)
+    assert without_binding(value, mac) == (service_value(row._replace(bindings=Bindings())) if fits else value)
