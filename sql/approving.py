@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session as DatabaseSession
 from policy.changes.approval import TAKES_AWAY, UNBRAKED, ApprovalTerms, Asked, Verdict, hindrance, read_rules, verdict
 from policy.changes.brakes import BrakeTerms
 from policy.changes.intent import ChangeKind
+from sql.among import among
 from sql.models import Change, Operator, Payment, Router, RouterHealth, Service, Session
 
 
@@ -122,7 +123,7 @@ class Judge:
                 .join(RouterHealth, RouterHealth.router_id == Session.router_id)
                 .where(
                     Session.operator_id == self._operator.id,
-                    Session.service_id.in_(self._services or [service_id]),
+                    among(Session.service_id, self._services or [service_id]),
                     Session.ended_at.is_(None),
                     RouterHealth.down_since.is_not(None),
                 )

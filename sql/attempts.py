@@ -23,6 +23,7 @@ from policy.changes.enforcement import (
 from policy.changes.moves import move
 from policy.changes.route import RouteKind
 from policy.changes.settle import LATE_S, once_more
+from sql.among import among
 from sql.evidence import store_evidence
 from sql.jobs import defer_enforce, driver_connection
 from sql.live import known_accesses
@@ -174,7 +175,7 @@ def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Ou
         for row in session.execute(
             select(Session.id, Session.applied_stamp, Service.authorised_stamp)
             .outerjoin(Service, Service.id == Session.service_id)
-            .where(Session.id.in_([one.claimed.session_id for one in outcomes]))
+            .where(among(Session.id, [one.claimed.session_id for one in outcomes]))
             .order_by(Session.id)
             .with_for_update(of=Session)
         )
@@ -183,7 +184,7 @@ def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Ou
         step.id: step
         for step in session.scalars(
             select(Step)
-            .where(Step.operator_id == operator_id, Step.id.in_([one.claimed.step_id for one in outcomes]))
+            .where(Step.operator_id == operator_id, among(Step.id, [one.claimed.step_id for one in outcomes]))
             .order_by(Step.id)
             .with_for_update()
             .execution_options(populate_existing=True)
@@ -260,13 +261,13 @@ def _what_is_wanted(
     rows = session.execute(
         select(Session, Service.authorised_stamp)
         .outerjoin(Service, Service.id == Session.service_id)
-        .where(Session.id.in_({step.session_id for step in steps}))
+        .where(among(Session.id, {step.session_id for step in steps}))
     ).all()
     live = {one.id: one for one, _ in rows}
     wanted = {one.id: authorised for one, authorised in rows}
     asked = {step.session_id for step in steps if wanted[step.session_id] != step.target_stamp}
     if asked:
-        for one in Targets(session, operator).find(Session.id.in_(asked), now, lock=False):
+        for one in Targets(session, operator).find(among(Session.id, asked), now, lock=False):
             wanted[one.session.id] = one.stamp
     return live, wanted
 
@@ -376,6 +377,6 @@ def _move_sessions(session: DatabaseSession, outcomes: list[Outcome]) -> None:
 
 def _revisions(session: DatabaseSession, steps: Sequence[Any]) -> dict[int, str]:
     rows = session.execute(
-        select(Change.id, Change.revision).where(Change.id.in_({one.change_id for one in steps if one.change_id}))
+        select(Change.id, Change.revision).where(among(Change.id, {one.change_id for one in steps if one.change_id}))
     )
     return {row.id: row.revision for row in rows if row.revision is not None}

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from policy.changes.batch import BatchRow
 from policy.changes.intent import Intent
+from sql.among import among
 from sql.errors import NotFound, Refused
 from sql.intent import Desk, reject
 from sql.models import Batch, Change, PlanVersion, Service
@@ -139,7 +140,7 @@ def approved_ids(session: Session, operator_id: int, batch_id: int) -> list[int]
 
 def _locked(session: Session, operator_id: int, change_ids: list[int]) -> dict[int, Change]:
     """The changes, locked after their services: the order in which a review locks the two."""
-    mine = (Change.operator_id == operator_id, Change.id.in_(change_ids))
+    mine = (Change.operator_id == operator_id, among(Change.id, change_ids))
     owners = select(Change.service_id).where(*mine)
     session.execute(
         select(Service.id).where(Service.id.in_(owners)).order_by(Service.id).with_for_update(key_share=True)

@@ -26,6 +26,7 @@ from policy.changes.intent import ChangeKind
 from policy.changes.route import Route, RouteKind, choose
 from policy.changes.settle import choose_unsettled
 from policy.stamp import same_format, stamp
+from sql.among import among
 from sql.healing import Healing
 from sql.intent import remember
 from sql.jobs import defer_work
@@ -88,7 +89,7 @@ def enforce(session: DatabaseSession, operator_id: int, service_ids: list[int], 
     """
     operator = session.get_one(Operator, operator_id)
     targets = Targets(session, operator)
-    found = targets.find(Session.service_id.in_(service_ids), now, lock=True)
+    found = targets.find(among(Session.service_id, service_ids), now, lock=True)
     if not found:
         return 0
     remember(session, operator_id, [one.access for one in found])
@@ -261,7 +262,7 @@ def _coa_was_refused(last: Step | None, target_stamp: str) -> bool:
 
 
 def _latest_steps(session: DatabaseSession, session_ids: list[int]) -> dict[int, Step]:
-    newest = select(func.max(Step.id)).where(Step.session_id.in_(session_ids)).group_by(Step.session_id)
+    newest = select(func.max(Step.id)).where(among(Step.session_id, session_ids)).group_by(Step.session_id)
     rows = session.scalars(
         select(Step).where(Step.id.in_(newest)).with_for_update().execution_options(populate_existing=True)
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -19,11 +19,12 @@ from policy.documents import access_document, read_service
 from policy.facts import ServiceFacts
 from policy.stamp import stamp
 from sql import audit
+from sql.among import among
 from sql.approving import Judge
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_enforce, driver_connection
 from sql.live import live_sessions
-from sql.models import Approval, Change, KnownAccess, Operator, Service
+from sql.models import Approval, Change, Operator, Service
 from sql.wanted import Decider, authorised_facts
 
 REVIEWS_AT_ONCE = 500
@@ -47,7 +48,7 @@ class Desk:
         services = [change.service_id for change in changes]
         rows = self._session.scalars(
             select(Service)
-            .where(Service.operator_id == self._operator.id, Service.id.in_(services))
+            .where(Service.operator_id == self._operator.id, among(Service.id, services))
             .order_by(Service.id)
             .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
@@ -180,15 +181,13 @@ def renew_authorised(session: Session, operator_id: int, now: datetime, most: in
 def remember(session: Session, operator_id: int, accesses: list[Access]) -> None:
     """Keep accesses by their stamps, so that a session's stamp can be read later."""
     rows = {
-        stamp(access): {
-            "operator_id": operator_id,
-            "stamp": stamp(access),
-            "document": access_document(access._replace(session_timeout_s=0, total_limit_bytes=0, valid_until=None)),
-        }
+        stamp(access): access_document(access._replace(session_timeout_s=0, total_limit_bytes=0, valid_until=None))
         for access in accesses
     }
     if rows:
-        session.execute(insert(KnownAccess).values([rows[key] for key in sorted(rows)]).on_conflict_do_nothing())
+        stamps = sorted(rows)
+        documents = [json.dumps(rows[one]) for one in stamps]
+        session.execute(_REMEMBER, {"operator": operator_id, "stamps": stamps, "documents": documents})
 
 
 class Granted(NamedTuple):
@@ -200,6 +199,17 @@ class Granted(NamedTuple):
     rule: str | None = None
 
 
+_REMEMBER = text("""
+INSERT INTO accesses (operator_id, stamp, document)
+SELECT :operator, * FROM unnest(CAST(:stamps AS text[]), CAST(:documents AS jsonb[])) ON CONFLICT DO NOTHING
+""")
+# An earlier yes of the same person to another preview is replaced.
+_SAY_YES = text("""
+INSERT INTO approvals (operator_id, change_id, person, preview_hash)
+SELECT :operator, row.change, :person, row.hash
+FROM unnest(CAST(:changes AS bigint[]), CAST(:hashes AS text[])) AS row (change, hash)
+ON CONFLICT (change_id, person) DO UPDATE SET preview_hash = excluded.preview_hash, at = clock_timestamp()
+""")
 # Only the worker may say that a rule approved.
 _APPROVED_BY_RULES = text("""
 UPDATE changes SET state = 'approved', decided_at = clock_timestamp(), revision = pg_current_xact_id(), rule = row.rule
@@ -317,20 +327,18 @@ def _people(session: Session, changes: list[Change], by: str) -> list[tuple[Chan
             again = f"You have approved change {change.id} already; another person must approve it too."
             answers.append((change, Refused(again)))
             continue
-        new.append(
-            {
-                "operator_id": change.operator_id,
-                "change_id": change.id,
-                "person": by,
-                "preview_hash": change.preview_hash,
-            }
-        )
+        new.append(change)
         answers.append((change, len(people) + 1 >= change.needs_approvals))
     if new:
-        # An earlier yes of the same person to another preview is replaced.
-        rows = insert(Approval).values(new)
-        newer = {"preview_hash": rows.excluded.preview_hash, "at": func.clock_timestamp()}
-        session.execute(rows.on_conflict_do_update(index_elements=["change_id", "person"], set_=newer))
+        session.execute(
+            _SAY_YES,
+            {
+                "operator": new[0].operator_id,
+                "person": by,
+                "changes": [change.id for change in new],
+                "hashes": [change.preview_hash for change in new],
+            },
+        )
     for change, answer in answers:
         if answer is False:
             audit.record(
@@ -341,7 +349,7 @@ def _people(session: Session, changes: list[Change], by: str) -> list[tuple[Chan
 
 def _yes(session: Session, change_ids: list[int]) -> dict[int, list[tuple[str, str]]]:
     rows = session.execute(
-        select(Approval.change_id, Approval.person, Approval.preview_hash).where(Approval.change_id.in_(change_ids))
+        select(Approval.change_id, Approval.person, Approval.preview_hash).where(among(Approval.change_id, change_ids))
     )
     found: dict[int, list[tuple[str, str]]] = {}
     for row in rows:

@@ -9,6 +9,7 @@ from policy.access import Access
 from policy.changes.preview import LiveSession
 from policy.changes.route import Abilities
 from policy.documents import read_access
+from sql.among import among
 from sql.models import KnownAccess, Router, Session
 
 
@@ -23,7 +24,7 @@ def live_sessions(
             KnownAccess,
             (KnownAccess.operator_id == Session.operator_id) & (KnownAccess.stamp == Session.applied_stamp),
         )
-        .where(Session.operator_id == operator_id, Session.service_id.in_(service_ids), Session.ended_at.is_(None))
+        .where(Session.operator_id == operator_id, among(Session.service_id, service_ids), Session.ended_at.is_(None))
         .order_by(Session.id)
     )
     found: dict[int, list[LiveSession]] = {}
@@ -42,6 +43,6 @@ def abilities(router: Router) -> Abilities:
 def known_accesses(session: DatabaseSession, operator_id: int, stamps: set[str]) -> dict[str, Access]:
     """Accesses by their stamps, those that are known."""
     rows = session.scalars(
-        select(KnownAccess).where(KnownAccess.operator_id == operator_id, KnownAccess.stamp.in_(stamps))
+        select(KnownAccess).where(KnownAccess.operator_id == operator_id, among(KnownAccess.stamp, stamps))
     )
     return {row.stamp: read_access(row.document) for row in rows}

@@ -20,6 +20,7 @@ from policy.facts import ServiceFacts
 from policy.reasons import sentence
 from policy.stamp import stamp
 from sql import audit
+from sql.among import among
 from sql.approving import Judge
 from sql.intent import REVIEWS_AT_ONCE, Granted, authorise, draft_of, leave
 from sql.live import live_sessions
@@ -81,7 +82,7 @@ def _end_overrides(session: Session, operator_id: int, service_ids: list[int], n
         update(Override)
         .where(
             Override.operator_id == operator_id,
-            Override.service_id.in_(service_ids),
+            among(Override.service_id, service_ids),
             Override.ended_at.is_(None),
             Override.until <= now,
         )
@@ -266,6 +267,6 @@ def _batch(session: Session, operator_id: int, name: str) -> int:
 
 
 def _latest_changes(session: Session, service_ids: list[int]) -> dict[int, Change]:
-    newest = select(func.max(Change.id)).where(Change.service_id.in_(service_ids)).group_by(Change.service_id)
+    newest = select(func.max(Change.id)).where(among(Change.service_id, service_ids)).group_by(Change.service_id)
     rows = session.scalars(select(Change).where(Change.id.in_(newest)))
     return {change.service_id: change for change in rows}

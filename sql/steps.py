@@ -14,6 +14,7 @@ from policy.changes.moves import move
 from policy.documents import read_service
 from policy.facts import Login, Method, ServiceFacts
 from policy.stamp import stamp
+from sql.among import among
 from sql.models import Operator, Router, Service, Session, Step
 from sql.wanted import Decider
 
@@ -87,4 +88,4 @@ def by_id(session: DatabaseSession, model: Any, ids: set[int]) -> dict[int, Any]
     """Rows by their ids, none twice, in one query; no query for none."""
     if not ids:
         return {}
-    return {row.id: row for row in session.scalars(select(model).where(model.id.in_(ids)))}
+    return {row.id: row for row in session.scalars(select(model).where(among(model.id, ids)))}

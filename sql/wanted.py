@@ -12,6 +12,7 @@ from policy.access import Access, decide
 from policy.documents import read_operator, read_plan, read_service, service_document
 from policy.facts import Bindings, Facts, Login, Method, OperatorFacts, PlanFacts, ServiceFacts
 from policy.standing import Standing, network_standing
+from sql.among import among
 from sql.models import Operator, Override, Plan, PlanVersion, Service
 from sql.money.dunning import Standings
 
@@ -31,7 +32,7 @@ def wanted(session: Session, operator: Operator, service_ids: list[int], now: da
     rows = session.execute(
         select(Service, Plan.current_version_id, Plan.dunning_policy_id)
         .join(Plan, Plan.id == Service.plan_id)
-        .where(Service.operator_id == operator.id, Service.id.in_(service_ids), Plan.current_version_id.is_not(None))
+        .where(Service.operator_id == operator.id, among(Service.id, service_ids), Plan.current_version_id.is_not(None))
         .order_by(Service.id)
         .with_for_update(of=Service, key_share=True)
         .execution_options(populate_existing=True)
@@ -42,7 +43,7 @@ def wanted(session: Session, operator: Operator, service_ids: list[int], now: da
         for one in session.scalars(
             select(Override).where(
                 Override.operator_id == operator.id,
-                Override.service_id.in_(service_ids),
+                among(Override.service_id, service_ids),
                 Override.ended_at.is_(None),
                 Override.until > now,
             )
@@ -98,7 +99,7 @@ class Decider:
         """Read these plan versions in one query."""
         missing = plan_version_ids - self._plans.keys()
         if missing:
-            for version in self._session.scalars(select(PlanVersion).where(PlanVersion.id.in_(missing))):
+            for version in self._session.scalars(select(PlanVersion).where(among(PlanVersion.id, missing))):
                 self._plans[version.id] = read_plan(version.facts, version.id, version.name)
 
     def plan_name(self, plan_version_id: int) -> str:

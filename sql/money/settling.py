@@ -9,6 +9,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from policy.money.settling import Part, Settled, Unpaid, Unspent, release, settle
+from sql.among import among
 from sql.models import Allocation, Invoice, Operator, Payment, Subscriber
 from sql.money.ledger import Entry, Posting, local_day, post
 
@@ -40,7 +41,7 @@ def open_invoices(session: Session, operator_id: int, subscriber_ids: Sequence[i
         select(Invoice)
         .where(
             Invoice.operator_id == operator_id,
-            Invoice.subscriber_id.in_(subscriber_ids),
+            among(Invoice.subscriber_id, subscriber_ids),
             Invoice.open_minor > 0,
         )
         .order_by(Invoice.due_at, Invoice.id)
