@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, Final
+
+# What may be written in each text, in bytes.
+TEXTS: Final = {"reference": 1024, "payer": 1024, "phone": 64, "username": 253}
 
 
 class IncomingKind(StrEnum):
@@ -35,6 +39,24 @@ class Incoming:
     phone: str = ""
     username: str = ""
     original_external_id: str | None = None
+
+
+def both(one: Incoming, other: Incoming) -> Incoming:
+    """Two tellings of one event: what either knows. Amount, moment and kind are the first one's."""
+    texts: dict[str, Any] = {
+        name: _joined(getattr(one, name), getattr(other, name), most) for name, most in TEXTS.items()
+    }
+    return replace(one, **texts)
+
+
+def _joined(known: str, told: str, most: int) -> str:
+    if not told or told in known:
+        return known
+    if known in told:
+        return told
+    # The same whichever of them came first.
+    joined = f"{min(known, told)} {max(known, told)}"
+    return joined if len(joined.encode()) <= most else known
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,13 @@ class IncomingPayment(Base):
             postgresql_where=text("subscriber_id IS NOT NULL"),
         ),
         Index(
+            "incoming_payments_original",
+            "operator_id",
+            "source",
+            "original_external_id",
+            postgresql_where=text("state = 'review' AND original_external_id IS NOT NULL"),
+        ),
+        Index(
             "incoming_payments_payer",
             "operator_id",
             "payer",

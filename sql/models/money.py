@@ -66,6 +66,13 @@ class Invoice(Base):
             postgresql_where=text("open_minor > 0"),
         ),
         Index("invoices_issued", "operator_id", "issued_on", "id"),
+        Index(
+            "invoices_open_amount",
+            "operator_id",
+            "open_minor",
+            "due_on",
+            postgresql_where=text("open_minor > 0"),
+        ),
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]

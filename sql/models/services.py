@@ -35,7 +35,7 @@ class Subscriber(Base):
         UniqueConstraint("operator_id", "reference"),
         Index("subscribers_search", "operator_id", "search_name", "reference"),
         Index("subscribers_area", "operator_id", "area", "id", postgresql_where=text("area <> ''")),
-        Index("subscribers_phone", "operator_id", "phone", postgresql_where=text("phone <> ''")),
+        Index("subscribers_phone", "operator_id", "phone_end", postgresql_where=text("phone_end <> ''")),
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]
@@ -50,6 +50,9 @@ class Subscriber(Base):
     area: Mapped[str] = mapped_column(Text(collation="C"), server_default="")
     address: Mapped[EmptyWord]
     tax_number: Mapped[EmptyWord]
+    phone_end: Mapped[str | None] = mapped_column(
+        Text, Computed("right(regexp_replace(phone, '[^0-9]', '', 'g'), 8)", persisted=True)
+    )
 
 
 class Service(Base):
@@ -86,6 +89,7 @@ class Service(Base):
             postgresql_where=text("authorised_until IS NOT NULL"),
         ),
         Index("services_revision", "revision"),
+        Index("services_suspended", "operator_id", "id", postgresql_where=text("standing = 'suspended'")),
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]

@@ -100,7 +100,16 @@ CREATE INDEX incoming_payments_subscriber ON incoming_payments (operator_id, sub
     WHERE subscriber_id IS NOT NULL;
 -- Who paid like this before: a payer whose payment a person or a sure match gave to a subscriber.
 CREATE INDEX incoming_payments_payer ON incoming_payments (operator_id, payer) WHERE state = 'booked' AND payer <> '';
-CREATE INDEX subscribers_phone ON subscribers (operator_id, phone) WHERE phone <> '';
+-- What a refund that came before its payment waits for.
+CREATE INDEX incoming_payments_original ON incoming_payments (operator_id, source, original_external_id)
+    WHERE state = 'review' AND original_external_id IS NOT NULL;
+-- Phones are found by their last digits, with and without the country's. A stored column, since behind the wall between
+-- operators an index on an expression is not used.
+ALTER TABLE subscribers ADD COLUMN phone_end text
+    GENERATED ALWAYS AS (right(regexp_replace(phone, '[^0-9]', '', 'g'), 8)) STORED;
+CREATE INDEX subscribers_phone ON subscribers (operator_id, phone_end) WHERE phone_end <> '';
+-- Who owes exactly so much.
+CREATE INDEX invoices_open_amount ON invoices (operator_id, open_minor, due_on) WHERE open_minor > 0;
 
 -- What another billing system says of a service, and as of when. Older never beats newer.
 CREATE TABLE asserted_standings (
@@ -121,8 +130,22 @@ BEGIN
 END $$;
 CREATE TRIGGER newer_standings_stay BEFORE UPDATE ON asserted_standings
     FOR EACH ROW EXECUTE FUNCTION newer_standings_stay();
-CREATE TRIGGER asserted_standings_review AFTER INSERT OR UPDATE ON asserted_standings
+CREATE TRIGGER asserted_standings_inserted_review AFTER INSERT ON asserted_standings
     FOR EACH ROW EXECUTE FUNCTION review_by_service();
+-- A feed says the same of everybody every day; only what it says otherwise is looked at.
+CREATE TRIGGER asserted_standings_review AFTER UPDATE ON asserted_standings
+    FOR EACH ROW WHEN (OLD.standing IS DISTINCT FROM NEW.standing) EXECUTE FUNCTION review_by_service();
+
+-- Another word counts for everybody at once.
+CREATE FUNCTION review_all() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO reviews (service_id, operator_id, due_at)
+        SELECT id, operator_id, now() FROM services WHERE operator_id = NEW.id AND closed_at IS NULL ORDER BY id
+        ON CONFLICT (service_id) DO UPDATE SET due_at = least(reviews.due_at, excluded.due_at);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER operators_standings_review AFTER UPDATE ON operators FOR EACH ROW
+    WHEN (OLD.standings_from IS DISTINCT FROM NEW.standings_from) EXECUTE FUNCTION review_all();
 
 -- When a source last spoke at all; a silent one suspends nobody.
 CREATE TABLE feeds (
@@ -148,6 +171,23 @@ REVOKE SELECT ON payment_providers, api_tokens FROM ispagents_worker;
 GRANT INSERT, UPDATE ON payment_providers, api_tokens, imports, asserted_standings, feeds, incoming_payments
     TO ispagents_web;
 GRANT INSERT, DELETE ON import_rows TO ispagents_web;
+GRANT DELETE ON feeds TO ispagents_web;
+
+-- For `status`, across operators: how many are watched for payments, or for standings from outside, that do not come.
+CREATE FUNCTION feed_health() RETURNS TABLE (silent_payment_feeds bigint, silent_standing_feeds bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+    AS $$
+        SELECT count(*) FILTER (WHERE payment_feed_hours IS NOT NULL AND coalesce(greatest(
+                (SELECT created_at FROM public.payments WHERE operator_id = operator.id ORDER BY id DESC LIMIT 1),
+                (SELECT max(last_at) FROM public.feeds WHERE operator_id = operator.id AND kind = 'payments'))
+                < now() - make_interval(hours => payment_feed_hours), true)),
+               count(*) FILTER (WHERE standing_feed_hours IS NOT NULL AND standings_from = 'outside' AND coalesce(
+                (SELECT min(last_at) FROM public.feeds WHERE operator_id = operator.id AND kind = 'standings')
+                < now() - make_interval(hours => standing_feed_hours), true))
+        FROM public.operators AS operator
+    $$;
+REVOKE EXECUTE ON FUNCTION feed_health() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION feed_health() TO ispagents_web;
 
 -- Which operator a webhook or a program belongs to, before one is chosen; the row itself is then read as its operator.
 CREATE FUNCTION provider_by_token(wanted text) RETURNS TABLE (operator_id bigint, provider_id bigint)
