@@ -32,6 +32,7 @@ class Kind(StrEnum):
     REFUSED = "refused"
     BINDING = "binding"
     NOTE = "note"
+    NOTICE = "notice"
     AUDIT = "audit"
 
 
@@ -185,6 +186,21 @@ def _note(data: Data, _: str) -> Told:
     return Told(f"{data['actor']} noted: {lines[0]}", tuple(lines[1:]))
 
 
+def _notice(data: Data, time_zone: str) -> Told:
+    notice = f"Notice ({data['event']}) by {data['channel']}"
+    why = data["explanation"]
+    told = {
+        "sent": f"{notice} sent.",
+        "waiting": f"{notice} waits until {_minute(data['due_at'], time_zone)}.{_after(why, ' ')}",
+        "sending": f"{notice} is being sent.",
+        "failed": f"{notice} could not be sent: {why}",
+        "unknown": f"{notice} may or may not have been sent: {why}",
+        "skipped": f"{notice} was not sent: {why}",
+    }
+    tries = (f"notice {data['notice']}, tried {data['attempts']} times",) if int(data["attempts"]) > 1 else ()
+    return Told(told[str(data["state"])], tries)
+
+
 def _audit(data: Data, _: str) -> Told:
     said = str(data["event"]).replace(":", " ").replace("_", " ")
     return Told(f"{data['actor']}: {said}", tuple(f"{name}: {value}" for name, value in _said(data)))
@@ -211,5 +227,6 @@ _TELLERS: dict[Kind, Callable[[Data, str], Told]] = {
     Kind.REFUSED: _refused,
     Kind.BINDING: _binding,
     Kind.NOTE: _note,
+    Kind.NOTICE: _notice,
     Kind.AUDIT: _audit,
 }

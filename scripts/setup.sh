@@ -9,6 +9,8 @@ readonly LOG=build/setup.log
 readonly STAMP=.venv/ispagents-setup
 readonly SERVICE_USER=ispagents # ispagents/processes.py looks for it
 readonly PACKAGES=(freeradius freeradius-python3 freeradius-utils freeradius-postgresql)
+# Pango and fonts print invoices (WeasyPrint); DejaVu has the letters of Polish, Greek, Arabic and many more.
+readonly PRINT_PACKAGES=(libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core)
 readonly TEST_PACKAGES=(chromium) # with --tests: the tests look at the pages with it
 readonly PYTHON_NEEDED='import sys; sys.exit(sys.version_info < (3, 11))'
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # an ordinary user's PATH often lacks them
@@ -96,7 +98,7 @@ apt_install() {
 install_packages() {
   local names="$*"
   command -v apt-get >/dev/null ||
-    fail "$names cannot be installed without apt-get: install FreeRADIUS 3.2 with its Python 3 and PostgreSQL modules by this system's own means."
+    fail "$names cannot be installed without apt-get: install FreeRADIUS 3.2 with its Python 3 and PostgreSQL modules, and Pango, by this system's own means."
   check_root "$names"
   say "installing with apt-get: $names (no service is started)."
   forbid_service_starts
@@ -169,7 +171,7 @@ make_service_user() {
 }
 
 main() {
-  local missing=() wanted=("${PACKAGES[@]}")
+  local missing=() wanted=("${PACKAGES[@]}" "${PRINT_PACKAGES[@]}")
   [[ "${1:-}" != --tests ]] || wanted+=("${TEST_PACKAGES[@]}")
   mkdir -p build 2>/dev/null && : 2>/dev/null >>"$LOG" ||
     fail "$(pwd) may not be written by this user: give it to this user or copy the checkout to a folder of your own."

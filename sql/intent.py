@@ -17,8 +17,9 @@ from policy.changes.moves import move
 from policy.changes.preview import Draft, LiveSession, preview, preview_hash
 from policy.documents import access_document, read_service
 from policy.facts import ServiceFacts
+from policy.notices import Event
 from policy.stamp import stamp
-from sql import audit
+from sql import audit, notices
 from sql.among import among
 from sql.approving import Judge
 from sql.errors import NotFound, Refused
@@ -28,6 +29,7 @@ from sql.models import Approval, Change, Operator, Service
 from sql.wanted import Decider, authorised_facts
 
 REVIEWS_AT_ONCE = 500
+_TOLD = {ChangeKind.SUSPEND: Event.RESTRICTED, ChangeKind.RESTORE: Event.RESTORED}
 
 
 class Desk:
@@ -264,6 +266,12 @@ def authorise(session: Session, operator_id: int, granted: list[Granted], by: st
             kind=one.change.kind,
         )
         session.expire(one.service, ["authorised", "authorised_stamp", "authorised_until", "authorised_change_id"])
+    told = [
+        notices.of_change(_TOLD[kind], one.change.id, one.change.service_id, one.service.subscriber_id)
+        for one in granted
+        if (kind := ChangeKind(one.change.kind)) in _TOLD
+    ]
+    notices.put(session, operator_id, told)
     for hurry in (True, False):
         services = [
             one.change.service_id

@@ -84,6 +84,18 @@ _PARTS: dict[str, _Part] = {
         FROM invoices AS invoice JOIN allocations AS paid ON paid.invoice_id = invoice.id
         WHERE invoice.operator_id = :operator AND invoice.subscriber_id = :subscriber""",
     ),
+    # What the customer was told, of money for all services of theirs.
+    "notice": _Part(
+        Kind.NOTICE,
+        """SELECT coalesce(delivery.sent_at, notice.created_at) AS at, notice.id, delivery.channel_id AS sub,
+            jsonb_build_object('notice', notice.id, 'event', notice.event, 'channel', channel.name,
+            'state', delivery.state, 'explanation', delivery.explanation, 'attempts', delivery.attempts,
+            'due_at', delivery.due_at) AS d
+        FROM notices AS notice JOIN notice_deliveries AS delivery ON delivery.notice_id = notice.id
+        JOIN notice_channels AS channel ON channel.id = delivery.channel_id
+        WHERE notice.operator_id = :operator AND notice.subscriber_id = :subscriber
+            AND (notice.service_id IS NULL OR notice.service_id = :service)""",
+    ),
     "hold": _Part(
         Kind.HOLD,
         """SELECT created_at AS at, id, 0 AS sub, jsonb_build_object('hold', id, 'until', until, 'reason', reason,

@@ -27,8 +27,10 @@ from sql.jobs import (
     review_lock,
     router_lock,
 )
+from sql.secrets import SecretBox
 from worker import planning
 from worker.enforce import RouterWorker
+from worker.notices import keep_told
 from worker.sealing import keep_sealed
 from worker.threads import Lane, in_lane
 from worker.watch import Watch
@@ -88,8 +90,11 @@ async def run(
     stop: asyncio.Event,
     ready: Callable[[], None],
     anchors: Path | None = None,
+    box: SecretBox | None = None,
 ) -> None:
     """Work until `stop` is set; `ready` is called once the database was reached. `anchors` is the audit's anchor file.
+
+    `box` opens the addresses of channels to customers; without it nobody is told anything.
 
     Raises DatabaseLost when its connection breaks: Procrastinate would go on, but deaf to notifications, and every
     payment would wait for its polling. The caller begins anew with a fresh app.
@@ -104,6 +109,7 @@ async def run(
                 asyncio.ensure_future(_work(app, f"worker@{node}", _router_queues(node, hurry=False), ROUTER_SLOTS)),
                 asyncio.ensure_future(_tick(app, engine)),
                 asyncio.ensure_future(keep_sealed(engine, anchors)),
+                *([asyncio.ensure_future(keep_told(engine, box))] if box is not None else []),
                 asyncio.ensure_future(_watch(watched)),
                 asyncio.ensure_future(stop.wait()),
             ]

@@ -8,12 +8,14 @@ from ispagents.cli import (
     audit,
     batch,
     change,
+    channel,
     db,
     explain,
     hold,
     invoice,
     network,
     note,
+    notice,
     operator,
     override,
     payment,
@@ -23,6 +25,7 @@ from ispagents.cli import (
     router_test,
     service,
     subscriber,
+    template,
     timeline,
 )
 
@@ -42,6 +45,9 @@ NOUNS = {
     "override": override.app,
     "network": network.app,
     "audit": audit.app,
+    "channel": channel.app,
+    "template": template.app,
+    "notice": notice.app,
     "db": db.app,
 }
 

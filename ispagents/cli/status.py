@@ -86,6 +86,10 @@ def _change_problems(changes: dict[str, int]) -> list[str]:
         "silent_routers": "{} routers do not answer CoA while changes wait for them; `ispagents network status`",
         "stopped_operators": "{} operators have stopped all network writes, and their changes wait; "
         "`ispagents network start` lets them go on",
+        "failed_notices": "{} notices could not be sent within a day; `ispagents notice list --failed` says why",
+        "unknown_notices": "{} notices may or may not have been sent, since the worker or the gateway gave no answer; "
+        "`ispagents notice list --failed` shows them",
+        "late_notices": "{} notices have waited for more than ten minutes; see the worker's log",
     }
     return [sentences[name].format(count) for name, count in changes.items() if count]
 
@@ -103,7 +107,8 @@ def _database_says() -> tuple[list[dict[str, Any]], dict[str, int]]:
             )
             nodes = [dict(row) for row in rows.mappings()]
             changes = connection.execute(text("SELECT * FROM machine_health()")).mappings().one()
-            return nodes, dict(changes)
+            notices = connection.execute(text("SELECT * FROM notice_health()")).mappings().one()
+            return nodes, {**changes, **notices}
     finally:
         engine.dispose()
 

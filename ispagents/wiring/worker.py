@@ -43,7 +43,7 @@ async def _main(state: StateFolder, settings: Settings) -> None:
             app = build_app(conninfo, engine, RouterWorker(engine, transport, box, stop.is_set))
             try:
                 ready = (state.run / WORKER_READY).touch
-                await run(app, conninfo, engine, settings.node_name, stop, ready, settings.audit_anchor_file)
+                await run(app, conninfo, engine, settings.node_name, stop, ready, settings.audit_anchor_file, box)
             except DatabaseLost as lost:
                 if not down:
                     log.warning("no database; changes wait", error=str(lost))

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from policy.money.amounts import AMOUNT_MAXIMUM_MINOR
-from sql import audit
+from sql import audit, notices
 from sql.checks import checked_moment, checked_text
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_review
@@ -115,6 +115,7 @@ def issue(session: Session, operator: Operator, drafts: Sequence[InvoiceDraft], 
             amount_minor=invoice.amount_minor,
         )
     allocate(session, operator, subscriber_ids, actor=actor)
+    notices.put(session, operator.id, [notices.of_invoice(one.id, one.subscriber_id) for one in invoices])
     defer_review(session, operator.id)
     return invoices
 

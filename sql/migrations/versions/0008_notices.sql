@@ -89,3 +89,16 @@ CREATE FUNCTION operators_to_notify() RETURNS TABLE (operator_id bigint)
     $$;
 REVOKE EXECUTE ON FUNCTION operators_to_notify() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION operators_to_notify() TO ispagents_worker;
+
+-- For `status`, across operators: what failed for good or is unknown since three days, and what is late by ten minutes.
+CREATE FUNCTION notice_health() RETURNS TABLE (failed_notices bigint, unknown_notices bigint, late_notices bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+    AS $$
+        SELECT count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'unknown'),
+               count(*) FILTER (WHERE state = 'waiting')
+        FROM public.notice_deliveries
+        WHERE state IN ('failed', 'unknown') AND due_at > now() - interval '3 days'
+           OR state IN ('waiting', 'sending') AND due_at < now() - interval '10 minutes'
+    $$;
+REVOKE EXECUTE ON FUNCTION notice_health() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION notice_health() TO ispagents_web;

@@ -12,6 +12,14 @@ from policy import wording
 from policy.reasons import Reason
 from policy.story import Kind, tell
 
+NOTICE = {
+    "notice": 3,
+    "event": "invoice",
+    "channel": "mail",
+    "attempts": 1,
+    "explanation": "",
+    "due_at": "2026-12-01T00:00:00+00:00",
+}
 MONEY = {"amount_minor": 3000, "currency": "EUR"}
 AT = NOW.isoformat()
 
@@ -31,6 +39,19 @@ TABLE: list[tuple[Kind, dict[str, Any], str, tuple[str, ...]]] = [
         (),
     ),
     (Kind.ALLOCATION, {**MONEY, "payment": 4, "number": 17}, "30.00 EUR of payment 4 paid invoice 17.", ()),
+    (Kind.NOTICE, NOTICE | {"state": "sent"}, "Notice (invoice) by mail sent.", ()),
+    (
+        Kind.NOTICE,
+        NOTICE | {"state": "waiting", "attempts": 2, "explanation": "It said no."},
+        "Notice (invoice) by mail waits until 2026-12-01 01:00. It said no.",
+        ("notice 3, tried 2 times",),
+    ),
+    (
+        Kind.NOTICE,
+        NOTICE | {"state": "unknown", "explanation": "The worker ended."},
+        "Notice (invoice) by mail may or may not have been sent: The worker ended.",
+        (),
+    ),
     (Kind.HOLD, {"by": "Ewa", "ended": True}, "The promise of Ewa was taken back.", ()),
     (Kind.OVERRIDE, {"by": "Ewa", "ended": True, "early": False}, "The earlier access that Ewa gave back is over.", ()),
     (
