@@ -12,6 +12,7 @@ from simulation.database import EPOCH
 from simulation.ledger import Bill, Line, Promise
 from simulation.world import World
 from sql import customers
+from sql.holds import add_hold, end_hold
 from sql.models import Hold, Service, Subscriber
 from sql.money.invoices import issue_invoice, void_invoice
 from sql.money.payments import receive_payment
@@ -128,7 +129,7 @@ class Billing:
 
         def work(session: Session) -> Hold:
             service = session.get_one(Service, line.service_id)
-            return customers.add_hold(session, service, until=until, reason="promised", actor=CLERK)
+            return add_hold(session, service, until=until, reason="promised", actor=CLERK)
 
         made = self._web(work)
         if made is not None:
@@ -140,7 +141,7 @@ class Billing:
         holds = [hold for line in self._lines for hold in line.holds if hold.holds(self._world.now)]
         if holds:
             hold = self._world.random.choice(holds)
-            done = self._web(lambda s: customers.end_hold(s, self._world.operator_id, hold.id, actor=CLERK))
+            done = self._web(lambda s: end_hold(s, self._world.operator_id, hold.id, actor=CLERK))
             hold.ended = hold.ended or done is not None
 
     def change_plan(self) -> None:

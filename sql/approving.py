@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
@@ -12,8 +12,11 @@ from sqlalchemy.orm import Session as DatabaseSession
 from policy.changes.approval import TAKES_AWAY, UNBRAKED, ApprovalTerms, Asked, Verdict, hindrance, read_rules, verdict
 from policy.changes.brakes import BrakeTerms
 from policy.changes.intent import ChangeKind
+from policy.money.dunning import waiting
 from sql.among import among
-from sql.models import Change, Operator, Payment, Router, RouterHealth, Service, Session
+from sql.models import Change, Operator, Plan, Router, RouterHealth, Service, Session
+from sql.money.dunning import Dunning
+from sql.money.feeds import payments_silent, standings_silent
 
 
 def approval_terms(operator: Operator) -> ApprovalTerms:
@@ -46,6 +49,8 @@ class Judge:
         self._counted: set[ChangeKind] = set()
         self._active: int | None = None
         self._silent: bool | None = None
+        self._mute: frozenset[int] | None = None
+        self._waits: dict[int, str] | None = None
         self._down: dict[int, str] | None = None
         self._services: list[int] = []
 
@@ -67,7 +72,9 @@ class Judge:
             # A million services are not counted for what the brake lets through anyway.
             active=self._active_services() if kind not in UNBRAKED and ran >= self._terms.brakes.free else 0,
             feed_silent=self._feed_silent(kind),
+            standings_silent=self._standings_silent(kind, service_id),
             router_down=self._router_down(kind, service_id),
+            waits=self._waits_for(kind, service_id),
         )
         said = verdict(asked, self._terms)
         self._ran[kind] += said.people == 0
@@ -75,8 +82,15 @@ class Judge:
 
     def hindrance(self, kind: ChangeKind, service_id: int) -> str:
         """Why nobody may approve this now, or ""."""
-        silent, down = self._feed_silent(kind), self._router_down(kind, service_id)
-        return hindrance(Asked(kind, feed_silent=silent, router_down=down))
+        return hindrance(
+            Asked(
+                kind,
+                feed_silent=self._feed_silent(kind),
+                standings_silent=self._standings_silent(kind, service_id),
+                router_down=self._router_down(kind, service_id),
+                waits=self._waits_for(kind, service_id),
+            )
+        )
 
     def _count(self, kind: ChangeKind) -> None:
         if kind in self._counted:
@@ -106,11 +120,31 @@ class Judge:
         if kind not in TAKES_AWAY:
             return False
         if self._silent is None:
-            hours = self._operator.payment_feed_hours
-            newest = select(Payment.created_at).where(Payment.operator_id == self._operator.id)
-            last = self._session.scalar(newest.order_by(Payment.id.desc()).limit(1)) if hours else None
-            self._silent = bool(hours) and (last is None or last < self._now - timedelta(hours=hours or 0))
+            self._silent = payments_silent(self._session, self._operator, self._now)
         return self._silent
+
+    def _standings_silent(self, kind: ChangeKind, service_id: int) -> bool:
+        if kind not in TAKES_AWAY:
+            return False
+        if self._mute is None:
+            services = self._services or [service_id]
+            self._mute = standings_silent(self._session, self._operator, services, self._now)
+        return service_id in self._mute
+
+    def _waits_for(self, kind: ChangeKind, service_id: int) -> str:
+        """The day or hour that a suspension waits for, as a sentence, or "". Late ones keep to them as well."""
+        if kind != ChangeKind.SUSPEND:
+            return ""
+        if self._waits is None:
+            dunning = Dunning(self._session, self._operator, self._now)
+            mine = Service.id.in_(self._services or [service_id])
+            rows = self._session.execute(
+                select(Service.id, Plan.dunning_policy_id)
+                .join(Plan, Plan.id == Service.plan_id)
+                .where(Service.operator_id == self._operator.id, mine)
+            )
+            self._waits = {row.id: waiting(self._now, dunning.terms(row.dunning_policy_id)) for row in rows}
+        return self._waits.get(service_id, "")
 
     def _router_down(self, kind: ChangeKind, service_id: int) -> str:
         """The router that is down and has a live session of the service, or ""."""

@@ -10,7 +10,8 @@ import typer
 from ispagents.cli import common
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption
 from ispagents.cli.inputs import moment
-from sql.customers import add_hold, end_hold, service_by_username
+from sql.customers import service_by_username
+from sql.holds import add_hold, end_hold
 from sql.listing import holds
 from sql.models import Hold
 

@@ -52,7 +52,7 @@ class ApprovalTerms(NamedTuple):
 
 class Asked(NamedTuple):
     """A change as rules see it. `today`: how many of its kind were asked for today, this one included; `ran`: how many
-    of its kind rules have approved today; `active`: services in use.
+    of its kind rules have approved today; `active`: services in use; `waits`: for which day or hour, as a sentence.
     """
 
     kind: ChangeKind
@@ -62,7 +62,9 @@ class Asked(NamedTuple):
     ran: int = 0
     active: int = 0
     feed_silent: bool = False
+    standings_silent: bool = False
     router_down: str = ""
+    waits: str = ""
 
 
 class Verdict(NamedTuple):
@@ -88,9 +90,11 @@ def hindrance(asked: Asked) -> str:
         return ""
     if asked.feed_silent:
         return "No payment has come in for longer than is usual here, so nobody is cut off until one does."
+    if asked.standings_silent:
+        return "The other billing system has been silent for longer than is set, so nobody is cut off until it speaks."
     if asked.router_down:
         return f"The router {asked.router_down} is down, so nobody on it is cut off until it answers again."
-    return ""
+    return asked.waits
 
 
 def read_rules(document: Sequence[Any]) -> tuple[ApprovalRule, ...]:

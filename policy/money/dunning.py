@@ -84,6 +84,15 @@ def obstacles(at: datetime, terms: DunningTerms) -> str:
     return ", ".join(said)
 
 
+def waiting(at: datetime, terms: DunningTerms) -> str:
+    """What a suspension at `at` has to wait for, as a sentence; "" where it may happen at once."""
+    allowed = next_allowed(at, terms)
+    if allowed == at:
+        return ""
+    until = f"until {wording.minute(allowed, terms.time_zone)}" if allowed is not None else "for good"
+    return f"The suspension waits {until}: {obstacles(at, terms)}."
+
+
 def _days(at: datetime, time_zone: str) -> Iterator[date]:
     """Local days, from the one before `at`: a clock that is set back at midnight shows yesterday twice."""
     today = at.astimezone(zone(time_zone)).date()

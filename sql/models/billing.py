@@ -170,6 +170,7 @@ class BillingRun(Base):
     invoices: Mapped[Counter]
     amount_minor: Mapped[Decimal] = mapped_column(Numeric, server_default="0")
     reminders: Mapped[Counter]
+    reminded_through: Mapped[OptionalBig]
     closed: Mapped[Counter]
     problems: Mapped[Counter]
 

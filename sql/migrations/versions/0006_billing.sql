@@ -161,7 +161,8 @@ CREATE INDEX credit_lines_service ON credit_lines (operator_id, service_id, peri
 CREATE TRIGGER credit_lines_stay BEFORE UPDATE OR DELETE ON credit_lines FOR EACH ROW EXECUTE FUNCTION ledger_stays();
 CREATE TRIGGER credit_lines_full BEFORE TRUNCATE ON credit_lines FOR EACH STATEMENT EXECUTE FUNCTION ledger_stays();
 
--- One row for each operator and local day of the cycle: run twice, it goes on where it stood.
+-- One row for each operator and local day of the cycle: run twice, it goes on where it stood; reminders go on behind the
+-- invoice `reminded_through`.
 CREATE TABLE billing_runs (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     operator_id bigint NOT NULL REFERENCES operators,
@@ -171,6 +172,7 @@ CREATE TABLE billing_runs (
     invoices bigint NOT NULL DEFAULT 0 CHECK (invoices >= 0),
     amount_minor numeric NOT NULL DEFAULT 0,
     reminders bigint NOT NULL DEFAULT 0 CHECK (reminders >= 0),
+    reminded_through bigint,
     closed bigint NOT NULL DEFAULT 0 CHECK (closed >= 0),
     problems bigint NOT NULL DEFAULT 0 CHECK (problems >= 0),
     UNIQUE (operator_id, id),
@@ -206,6 +208,7 @@ ALTER TABLE holds
     ADD CHECK ((settled IS NULL) = (settled_at IS NULL)),
     ADD CHECK (settled IS NULL OR kind = 'promise');
 CREATE INDEX holds_open ON holds (service_id) WHERE ended_at IS NULL;
+CREATE INDEX services_suspended ON services (operator_id, id) WHERE standing = 'suspended';
 CREATE INDEX holds_promises ON holds (operator_id, until) WHERE kind = 'promise' AND settled IS NULL;
 
 -- More days or a credit for all services of a router or an area; planned, approved by its hash, and taken back.
@@ -272,8 +275,8 @@ CREATE TRIGGER dunning_policies_review AFTER UPDATE ON dunning_policies
 CREATE TRIGGER holidays_review AFTER INSERT OR UPDATE OR DELETE ON holidays
     FOR EACH ROW EXECUTE FUNCTION review_debtors();
 CREATE TRIGGER operators_dunning_review AFTER UPDATE ON operators FOR EACH ROW
-    WHEN ((OLD.dunning_policy_id, OLD.grace_days, OLD.overdue_days, OLD.time_zone, OLD.standings_from)
-        IS DISTINCT FROM (NEW.dunning_policy_id, NEW.grace_days, NEW.overdue_days, NEW.time_zone, NEW.standings_from))
+    WHEN ((OLD.dunning_policy_id, OLD.grace_days, OLD.overdue_days, OLD.time_zone)
+        IS DISTINCT FROM (NEW.dunning_policy_id, NEW.grace_days, NEW.overdue_days, NEW.time_zone))
     EXECUTE FUNCTION review_debtors();
 CREATE TRIGGER plans_dunning_review AFTER UPDATE OF dunning_policy_id ON plans FOR EACH ROW
     WHEN (OLD.dunning_policy_id IS DISTINCT FROM NEW.dunning_policy_id) EXECUTE FUNCTION review_by_plan();

@@ -13,7 +13,7 @@ from policy.cause import Code
 from policy.changes.enforcement import Enforcement
 from policy.explain import Explanation, State, explain
 from policy.situation import Situation
-from sql import customers
+from sql import holds
 from sql.attempts import claim, store_outcomes
 from sql.enforcement import enforce
 from sql.errors import NotFound
@@ -167,7 +167,7 @@ def test_a_hold_and_an_override_are_told(isp: Isp, opened: Service) -> None:
     isp.invoice(opened.subscriber_id)
     with isp.web() as session:
         service = session.get_one(Service, opened.id)
-        customers.add_hold(session, service, until=datetime.now(UTC) + DAY, reason="pays on Friday", actor=ACTOR)
+        holds.add_hold(session, service, until=datetime.now(UTC) + DAY, reason="pays on Friday", actor=ACTOR)
         session.execute(
             text(
                 "INSERT INTO overrides (operator_id, service_id, facts, until, reason, granted_by) "

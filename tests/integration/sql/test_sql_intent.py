@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from policy.changes import preview
-from sql import customers, intent, reviews
+from sql import customers, holds, intent, reviews
 from sql.errors import Refused
 from sql.models import Change, Service, Subscriber
 
@@ -206,7 +206,7 @@ def test_a_hold_keeps_from_suspension_until_it_ends(isp: Isp, opened: Service) -
     """While it holds nothing waits; at its end the review comes by itself."""
     with isp.web() as session:
         service = session.get_one(Service, opened.id)
-        hold = customers.add_hold(session, service, until=datetime.now(UTC) + DAY, reason="pays on Friday", actor=ACTOR)
+        hold = holds.add_hold(session, service, until=datetime.now(UTC) + DAY, reason="pays on Friday", actor=ACTOR)
     isp.invoice(opened.subscriber_id)
     isp.review()
     assert isp.fresh(opened).standing == "overdue"

@@ -11,7 +11,7 @@ from sqlalchemy import event, text
 
 from policy.changes.enforcement import Enforcement
 from policy.story import Kind
-from sql import customers, intent
+from sql import customers, holds, intent
 from sql.attempts import claim, store_outcomes
 from sql.enforcement import enforce
 from sql.errors import Refused
@@ -79,7 +79,7 @@ def test_only_the_newest_are_told(database: Database) -> None:
     with isp.web() as session:
         found = session.get_one(Service, service.id)
         until = datetime(2150, 1, 1, 12, tzinfo=UTC)
-        customers.add_hold(session, found, until=until, reason="pays % on Friday :x", actor=ACTOR)
+        holds.add_hold(session, found, until=until, reason="pays % on Friday :x", actor=ACTOR)
         (last,) = timeline(session, found, 1)
         assert [entry.kind for entry in timeline(session, found)][-1] == last.kind == "hold"
     assert last.sentence == "a test promised not to suspend before 2150-01-01 17:45: pays % on Friday :x."
