@@ -1,8 +1,9 @@
 """`ispagents bench changes`: from a payment's commit to its CoA, idle and during a large batch, and the batch itself.
 
 The whole installation runs as `ispagents up` starts it, with 50 simulated routers behind 20 ms and 1 % loss each way.
-Sessions are written as edge would have stored them; everything after that is the real way: trigger, review, rule,
-replica, step, packet, evidence.
+Every fourth of them cannot change address lists by CoA: its customers are disconnected and dial in again, which
+accounting proves. Sessions are written as edge would have stored them; everything after that is the real way: trigger,
+review, rule, replica, step, packet, evidence.
 """
 
 import sys
@@ -21,14 +22,17 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
 from bench import subscribers
-from bench.routers import Line, Network, Routers
+from bench.routers import PASSWORD, Line, Network, Routers
 from bench.servers import process
 from bench.servers.contract import SECRET, ServerError
+from bench.statements import Statements
 from ispagents.database import secret_box
 from ispagents.errors import Problem
 from ispagents.installation import Installation, running
 from ispagents.settings import load
 from ispagents.state_folder import StateFolder
+from policy.changes.enforcement import OPEN_STATES, PRIORITIES
+from policy.changes.intent import ChangeKind
 from sql.batches import AT_ONCE, approve_some, batches, waiting_rows
 from sql.customers import add_operator, add_plan, add_service, add_subscriber
 from sql.models import Evidence, Service, Step, Subscriber
@@ -45,6 +49,8 @@ LOSS: Final = 0.01
 PROCESSES: Final = 2
 PATIENCE_S: Final = 900.0
 LOOK_S: Final = 0.02
+DISCONNECTS_EVERY: Final = 4
+PAYMENTS_COUNTED: Final = 20
 OWED_MINOR: Final = 2500
 PLAN: Final = {
     "rate_limit": "10M/50M",
@@ -82,7 +88,18 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
     with process.orderly_end() as stack, _installation(say) as machine:
         share = size.routers // PROCESSES
         parts = [
-            Routers(Network(share, size.sessions, place * share, ROUND_TRIP_S / 2, LOSS, SEED))
+            Routers(
+                Network(
+                    routers=share,
+                    sessions=size.sessions,
+                    first=place * share,
+                    delay_s=ROUND_TRIP_S / 2,
+                    loss=LOSS,
+                    seed=SEED,
+                    auth_port=machine.settings.radius_auth_port,
+                    acct_port=machine.settings.radius_acct_port,
+                )
+            )
             for place in range(PROCESSES)
         ]
         for part in parts:
@@ -103,9 +120,11 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
         busy = town.pay_each(range(size.idle_payments, size.payers), "during the batch")
         approving.join()
         approved_s = time.time() - began
+        acknowledged_s = town.last_answer() - began
         town.settled()
-        batch_s = town.last_answer() - began
+        verified_s = time.time() - began
         restricted = sum(count for part in parts for rate, count in part.rates().items() if rate == "256k/256k")
+        figures = town.count_statements(size.payers)
     if restricted != size.customers - size.payers:
         raise ChangesBenchError(f"{restricted} sessions are restricted instead of {size.customers - size.payers}")
     return {
@@ -118,7 +137,9 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
         "payments_during_batch": len(busy),
         "batch_changes": size.customers - size.payers,
         "batch_approved_s": round(approved_s, 1),
-        "batch_acknowledged_s": round(batch_s, 1),
+        "batch_acknowledged_s": round(acknowledged_s, 1),
+        "batch_verified_s": round(verified_s, 1),
+        **figures,
         "routers": size.routers,
         "seed": SEED,
     }
@@ -142,6 +163,8 @@ class Town:
         self._lines = lines
         self._say = say
         self._engine: Engine = machine.databases.engine(Role.WEB, pool=4)
+        self._online_since = datetime.now(UTC)
+        self._statements = Statements(machine)
         self._operator = 0
         self._services: list[int] = []
         self._subscribers: list[int] = []
@@ -164,9 +187,9 @@ class Town:
                     box=box,
                     actor=ACTOR,
                     coa_port=port,
-                    coa_address_list=True,
+                    coa_address_list=number % DISCONNECTS_EVERY != DISCONNECTS_EVERY - 1,
                 ).id
-                for address, port in sorted({(line.address, line.port) for line in self._lines})
+                for number, (address, port) in enumerate(sorted({(line.address, line.port) for line in self._lines}))
             }
             for line in self._lines:
                 subscriber = add_subscriber(session, operator.id, reference=line.user_name, name="x", actor=ACTOR)
@@ -176,7 +199,7 @@ class Town:
                     subscriber=subscriber,
                     plan=plan,
                     username=line.user_name,
-                    password="made-up password",
+                    password=PASSWORD,
                     method="pppoe",
                     box=box,
                     actor=ACTOR,
@@ -202,6 +225,7 @@ class Town:
                 "username": line.user_name,
                 "address": line.framed_ip_address,
                 "mac": subscribers.mac(number),
+                "started_at": self._online_since,
             }
             for number, (line, service) in enumerate(zip(self._lines, self._services, strict=True))
         ]
@@ -210,8 +234,8 @@ class Town:
                 text(
                     "INSERT INTO sessions (operator_id, router_id, service_id, session_key, username, acct_session_id, "
                     "method, mac, framed_address, class_stamp, applied_stamp, started_at, last_seen_at) "
-                    "SELECT :operator, :router, id, CAST(:router AS text) || :session, :username, :session, 'pppoe', "
-                    ":mac, CAST(:address AS inet), authorised_stamp, authorised_stamp, now(), now() "
+                    "SELECT :operator, :router, id, '-:' || :session, :username, :session, 'pppoe', "
+                    ":mac, CAST(:address AS inet), authorised_stamp, authorised_stamp, :started_at, now() "
                     "FROM services WHERE id = :service"
                 ),
                 rows,
@@ -260,7 +284,7 @@ class Town:
                 approve_some(session, self._operator, seen[start : start + AT_ONCE], by=ACTOR, now=now)
 
     def settled(self) -> None:
-        """Wait until no step is open and no service waits for one."""
+        """Wait until every session has what is authorised: the router said so, or it ended and another one has it."""
         self._until(
             "every step has ended",
             lambda session: (
@@ -277,13 +301,16 @@ class Town:
         """Each pays when the one before has been told; ms from commit to the first packet, by the worker's evidence."""
         took = []
         for place in places:
-            with acting_for(self._engine, self._operator) as session:
-                subscriber = session.get_one(Subscriber, self._subscribers[place])
-                receive_payment(session, subscriber, amount_minor=OWED_MINOR, method="cash", actor=ACTOR)
+            self._pay(place)
             committed = time.time()
             took.append((self._packet_after(self._services[place], committed) - committed) * 1000)
         self._say(f"{what}: {len(took)} payments, median {median(took):.0f} ms, slowest {max(took):.0f} ms")
         return took
+
+    def _pay(self, place: int) -> None:
+        with acting_for(self._engine, self._operator) as session:
+            subscriber = session.get_one(Subscriber, self._subscribers[place])
+            receive_payment(session, subscriber, amount_minor=OWED_MINOR, method="cash", actor=ACTOR)
 
     def _packet_after(self, service_id: int, committed: float) -> float:
         first = (
@@ -307,10 +334,42 @@ class Town:
         self._until("the payment's packet", told)
         return found[0].timestamp()
 
+    def count_statements(self, payers: int) -> dict[str, float]:
+        """What the database is asked for a change: those who paid are suspended once more, and pay one by one."""
+        self.owe(range(payers))
+        self.all_wait(payers)
+        with self._statements.counted() as batch:
+            self.approve_all()
+            self._statements.until_settled()
+        paying = range(min(payers, PAYMENTS_COUNTED))
+        with self._statements.counted() as payments:
+            for place in paying:
+                self._pay(place)
+                self._statements.until_settled()
+        return {
+            "statements_per_change": round(batch.total / payers, 2),
+            "statements_per_payment": round(payments.total / len(paying), 1),
+        }
+
     def last_answer(self) -> float:
-        """When the last attempt ended."""
+        """When the last attempt of the batch ended, as soon as none of its steps is open."""
+        self._until(
+            "every suspension has ended",
+            lambda session: (
+                not session.execute(
+                    select(func.count())
+                    .select_from(Step)
+                    .where(Step.priority == PRIORITIES[ChangeKind.SUSPEND], Step.state.in_(OPEN_STATES))
+                ).scalar_one()
+            ),
+        )
+        last = (
+            select(func.max(Evidence.ended_at))
+            .join(Step, Step.id == Evidence.step_id)
+            .where(Step.priority == PRIORITIES[ChangeKind.SUSPEND])
+        )
         with acting_for(self._engine, self._operator) as session:
-            newest: datetime | None = session.scalar(select(func.max(Evidence.ended_at)))
+            newest: datetime | None = session.scalar(last)
         if newest is None:
             raise ChangesBenchError("no packet was ever answered")
         return newest.timestamp()

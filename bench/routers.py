@@ -22,6 +22,8 @@ from simulators.nas import Nas
 from simulators.settings import Client, NasSettings, RadiusServer
 
 SOURCE: Final = "127.0.0.1"  # where CoA comes from; a router answers nobody else
+PASSWORD: Final = "made-up password"
+REDIAL_S: Final = 0.5
 BEFORE: Final = "10M/50M"
 START_PATIENCE_S: Final = 60.0
 
@@ -36,6 +38,9 @@ class Network:
     delay_s: float = 0.0
     loss: float = 0.0
     seed: int = 1
+    auth_port: int = 0
+    """Where clients that were thrown out dial in again, and where their accounting goes; 0: nowhere."""
+    acct_port: int = 0
 
 
 class Line(NamedTuple):
@@ -109,7 +114,7 @@ def _router(network: Network, number: int, faults: LineFaults) -> Nas:
     settings = NasSettings(
         name=f"bench-{number}",
         address=f"127.1.{number // 250}.{number % 250 + 1}",
-        radius=(RadiusServer(SOURCE),),
+        radius=(RadiusServer(SOURCE, network.auth_port, network.acct_port),),
         secret=SECRET,
         coa_port=0,
         received_kept=1,
@@ -120,10 +125,15 @@ def _router(network: Network, number: int, faults: LineFaults) -> Nas:
     for place in range(network.sessions):
         subscriber = number * network.sessions + place
         router.add_session(
-            Client(username=subscribers.user_name(subscriber), mac=subscribers.mac(subscriber)),
+            Client(
+                username=subscribers.user_name(subscriber),
+                password=PASSWORD,
+                mac=subscribers.mac(subscriber),
+                redial_s=REDIAL_S if network.auth_port else None,
+            ),
             address=subscribers.address(subscriber),
             reply=[("Mikrotik-Rate-Limit", BEFORE)],
-            accounting=False,
+            accounting=network.acct_port > 0,
         )
     return router
 
