@@ -22,9 +22,13 @@ ANY_PORT = {"ISPAGENTS_RADIUS_AUTH_PORT": "0", "ISPAGENTS_RADIUS_ACCT_PORT": "0"
 DEADLINE_S = 180.0  # generous: it only bounds how long a failing test takes
 
 
-def eventually(condition: Callable[[], Any], what: Callable[[], object] = lambda: "it did not become true") -> Any:
+def eventually(
+    condition: Callable[[], Any],
+    what: Callable[[], object] = lambda: "it did not become true",
+    deadline_s: float = DEADLINE_S,
+) -> Any:
     """Wait until a condition is true, and return what it gave; `what` says what is wrong where it stays false."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + deadline_s
     while not (found := condition()):
         assert time.monotonic() < deadline, what()
         time.sleep(0.05)
