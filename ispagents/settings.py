@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     `node_address` is where this node's CoA leaves: routers accept it only from a RADIUS server that they know.
     `web_behind_tls`: a proxy in front of the pages speaks HTTPS and sets X-Forwarded-For, -Proto and -Host.
     `audit_anchor_file` gets a line for the end of each operator's audit when it has moved, at most once a minute.
+    `audit_anchor_url`, an address of Apprise's such as mailtos://..., is told them at most once an hour.
     `web_sign_ins_a_minute`: how many tries one address has.
     """
 
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     node_name: Annotated[str, Field(min_length=1, max_length=253)] = Field(default_factory=socket.gethostname)
     node_address: Address = "127.0.0.1"
     audit_anchor_file: Annotated[Path, AfterValidator(_whole_path)] | None = None
+    audit_anchor_url: SecretStr | None = None
     database_owner_url: SecretStr | None = None
     database_web_url: SecretStr | None = None
     database_worker_url: SecretStr | None = None

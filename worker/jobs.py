@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -31,7 +30,7 @@ from sql.secrets import SecretBox
 from worker import planning
 from worker.enforce import RouterWorker
 from worker.notices import keep_told
-from worker.sealing import keep_sealed
+from worker.sealing import NO_ANCHORS, Anchors, keep_sealed
 from worker.threads import Lane, in_lane
 from worker.watch import Watch
 
@@ -89,11 +88,12 @@ async def run(
     node: str,
     stop: asyncio.Event,
     ready: Callable[[], None],
-    anchors: Path | None = None,
+    anchors: Anchors = NO_ANCHORS,
     box: SecretBox | None = None,
 ) -> None:
-    """Work until `stop` is set; `ready` is called once the database was reached. `anchors` is the audit's anchor file.
+    """Work until `stop` is set; `ready` is called once the database was reached.
 
+    `anchors`: where the ends of the audits are kept outside the database.
     `box` opens the addresses of channels to customers; without it nobody is told anything.
 
     Raises DatabaseLost when its connection breaks: Procrastinate would go on, but deaf to notifications, and every

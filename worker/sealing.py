@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,21 +17,36 @@ from policy.audit_chain import anchor
 from sql.audit_seal import Batch, ChainBroken, head_of, operators_to_seal, seal_batch
 from sql.sessions import acting_for, operator_names
 from worker import anchor_file
+from worker.anchor_post import AnchorPost
 
 log = structlog.get_logger("worker.sealing")
 
 SEAL_EVERY_S = 2.0
 ANCHOR_EVERY_S = 60.0
+POST_EVERY_S = 3600.0
 
 
-async def keep_sealed(engine: Engine, anchors: Path | None = None) -> None:
-    """Seal every few seconds, and add to the file `anchors` at most once a minute. Runs until it is cancelled.
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """Where the ends of the chains are kept outside the database: in a file, by an address, in both or nowhere."""
+
+    file: Path | None = None
+    address: str | None = None
+
+
+NO_ANCHORS = Anchors()
+
+
+async def keep_sealed(engine: Engine, anchors: Anchors) -> None:
+    """Seal every few seconds; add to the anchors' file at most once a minute, and tell their address at most once an
+    hour. Runs until it is cancelled.
 
     What goes wrong is logged once and tried again: the audit of one operator never waits for another's.
     """
     # All operators at the start: a database that came back from a dump does not tell which have something to seal.
     operators = await _found(lambda: list(operator_names(engine).values()))
     anchored_at = -ANCHOR_EVERY_S
+    post_at, post = 0.0, AnchorPost(anchors.address) if anchors.address else None
     said: dict[int, str] = {}
     while True:
         for operator_id in operators:
@@ -38,9 +54,12 @@ async def keep_sealed(engine: Engine, anchors: Path | None = None) -> None:
             if complaint and complaint != said.get(operator_id):
                 log.error("the audit is not sealed; trying again", operator_id=operator_id, error=complaint)
             said[operator_id] = complaint
-        if anchors is not None and time.monotonic() - anchored_at >= ANCHOR_EVERY_S:
+        if anchors.file is not None and time.monotonic() - anchored_at >= ANCHOR_EVERY_S:
             anchored_at = time.monotonic()
-            await asyncio.to_thread(anchor_heads, engine, anchors)
+            await asyncio.to_thread(anchor_heads, engine, anchors.file)
+        if post is not None and time.monotonic() >= post_at:
+            told = await asyncio.to_thread(post.tell, engine, datetime.now(UTC))
+            post_at = time.monotonic() + (POST_EVERY_S if told else ANCHOR_EVERY_S)
         await asyncio.sleep(SEAL_EVERY_S)
         operators = await _found(lambda: operators_to_seal(engine))
 

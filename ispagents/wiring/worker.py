@@ -8,6 +8,7 @@ import signal
 import structlog
 
 from ispagents.database import find, secret_box
+from ispagents.errors import Problem
 from ispagents.installation import WORKER_READY
 from ispagents.settings import Settings
 from ispagents.state_folder import StateFolder
@@ -16,6 +17,8 @@ from network.coa.transport import Transport
 from sql.roles import Role
 from worker.enforce import RouterWorker
 from worker.jobs import DatabaseLost, build_app, quiet_jobs, run
+from worker.notice_gateway import check
+from worker.sealing import Anchors
 
 log = structlog.get_logger("worker")
 
@@ -25,6 +28,17 @@ RETRY_S = 0.5
 def main(state: StateFolder, settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
     asyncio.run(_main(state, settings))
+
+
+def _anchors(settings: Settings) -> Anchors:
+    """Where the ends of the audits are kept. Raises Problem for an address that no gateway knows."""
+    address = settings.audit_anchor_url.get_secret_value() if settings.audit_anchor_url is not None else None
+    if address is not None and not check(address):
+        raise Problem(
+            "ISPAGENTS_AUDIT_ANCHOR_URL is not an address that can be told; "
+            "write one of Apprise's, such as mailtos://user:password@example.net?to=auditor@example.org."
+        )
+    return Anchors(settings.audit_anchor_file, address)
 
 
 async def _main(state: StateFolder, settings: Settings) -> None:
@@ -37,13 +51,14 @@ async def _main(state: StateFolder, settings: Settings) -> None:
     conninfo = databases.conninfo(Role.WORKER)
     engine = databases.engine(Role.WORKER, pool=10)
     box = secret_box(state)
+    anchors = _anchors(settings)
     down = False
     async with Transport(settings.node_address) as transport:
         while not stop.is_set():
             app = build_app(conninfo, engine, RouterWorker(engine, transport, box, stop.is_set))
             try:
                 ready = (state.run / WORKER_READY).touch
-                await run(app, conninfo, engine, settings.node_name, stop, ready, settings.audit_anchor_file, box)
+                await run(app, conninfo, engine, settings.node_name, stop, ready, anchors, box)
             except DatabaseLost as lost:
                 if not down:
                     log.warning("no database; changes wait", error=str(lost))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fixtures_database import BOX
+from gateway import running_gateway
 from structlog.testing import capture_logs
 from town import eventually, now
 
@@ -17,9 +18,10 @@ from sql.audit_check import verify, verify_anchors
 from sql.audit_seal import seal
 from sql.roles import Role
 from worker import anchor_file, sealing
+from worker.anchor_post import AnchorPost
 from worker.enforce import RouterWorker
 from worker.jobs import build_app, run
-from worker.sealing import anchor_heads, keep_sealed
+from worker.sealing import Anchors, anchor_heads, keep_sealed
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def lines(file):
 @asynccontextmanager
 async def sealing_on(isp, file=None):
     """The clock alone."""
-    task = asyncio.create_task(keep_sealed(isp.database.engine(Role.WORKER), file))
+    task = asyncio.create_task(keep_sealed(isp.database.engine(Role.WORKER), Anchors(file)))
     yield task
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -60,7 +62,7 @@ def test_the_worker_seals_and_anchors(isp, database, tmp_path, monkeypatch):
         stop, ready = asyncio.Event(), asyncio.Event()
         async with Transport("127.0.0.1") as transport:
             app = build_app(conninfo, engine, RouterWorker(engine, transport, BOX, stop.is_set))
-            task = asyncio.create_task(run(app, conninfo, engine, "node-1", stop, ready.set, file))
+            task = asyncio.create_task(run(app, conninfo, engine, "node-1", stop, ready.set, Anchors(file)))
             isp.subscriber()
             await eventually(lambda: (verdict(isp).sealed, verdict(isp).waiting) == (2, 0))
             isp.plan()
@@ -209,3 +211,26 @@ def test_connections_that_are_cut_are_tried_again(isp, database):
             assert not task.done()
 
     asyncio.run(story())
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise's plugins
+def test_ends_that_have_moved_are_told_to_an_address(isp, database, tmp_path):
+    """Once each, and again when the gateway failed; what was told, saved as a file, proves the chain."""
+    other, file = database.isp(), tmp_path / "from-the-mail"
+    engine = database.engine(Role.WORKER)
+    for one in (isp, other):
+        seal(engine, one.operator_id)
+    with running_gateway() as gateway:
+        post = AnchorPost(f"json://a-user:a-password@127.0.0.1:{gateway.port}/")
+        gateway.status = 500
+        with capture_logs() as logged:
+            assert post.tell(engine, now()) is None
+        assert "a-password" not in str(logged)
+        gateway.status = 200
+        assert [post.tell(engine, now()), post.tell(engine, now())] == [2, 0]
+        isp.plan()
+        seal(engine, isp.operator_id)
+        assert post.tell(engine, now()) == 1
+        file.write_text("\n".join(one["message"] for one in gateway.messages[1:]) + "\n")
+    with isp.web() as session:
+        assert verify_anchors(session, isp.operator_id, anchor_file.read(file, isp.operator_id)) == (2, None)
