@@ -1,12 +1,12 @@
-"""Operators, plans, subscribers, services and holds: storing what people say, and finding it again."""
+"""Operators, plans, subscribers and services: storing what people say, and finding it again."""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from policy.changes.approval import read_rules
@@ -21,11 +21,15 @@ from sql import audit
 from sql.checks import NAME_MAXIMUM_BYTES, checked_moment, checked_routes, checked_text
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_review
-from sql.models import Hold, Operator, Plan, PlanVersion, Router, Service, Subscriber
+from sql.models import Operator, Plan, PlanVersion, Router, Service, Subscriber
+from sql.money.dunning import OUTSIDE
+from sql.money.starting import begin_service
+from sql.money.terms import change_terms, check_terms
 from sql.secrets import SecretBox, service_password_place
 from sql.sessions import database_time
 
 CONTACT_MAXIMUM_BYTES = {"email": 320, "phone": 64, "language": 2, "time_zone": 64}
+FEED_HOURS_MAXIMUM = 24 * 366
 CURRENCIES = "three capital letters such as EUR"
 
 
@@ -56,16 +60,27 @@ def set_operator(session: Session, operator_id: int, *, actor: str, **options: A
 
 
 def add_plan(
-    session: Session, operator_id: int, *, name: str, facts: dict[str, Any], price_minor: int, actor: str
+    session: Session,
+    operator_id: int,
+    *,
+    name: str,
+    facts: dict[str, Any],
+    price_minor: int,
+    actor: str,
+    terms: dict[str, Any] | None = None,
 ) -> Plan:
-    """A new plan with its first version. `facts` is a document of `policy.documents.read_plan`."""
+    """A new plan with its first version. `facts` is a document of `policy.documents.read_plan`.
+
+    `terms` are columns such as billing, period_unit, tax_basis_points: how it is charged.
+    """
     _name("plan", name)
     _check_price(price_minor)
     if "windows" in facts:
         # Hours are meant on the operator's clock unless the plan says otherwise.
         facts = {"time_zone": session.get_one(Operator, operator_id).time_zone, **facts}
     document = _plan_document(facts, name)
-    plan = Plan(operator_id=operator_id, name=name, price_minor=price_minor)
+    plan = Plan(operator_id=operator_id, name=name, price_minor=price_minor, **(terms or {}))
+    check_terms(plan)
     session.add(plan)
     session.flush()
     _add_version(session, plan, document, 1)
@@ -74,11 +89,19 @@ def add_plan(
 
 
 def change_plan(
-    session: Session, operator_id: int, *, name: str, facts: dict[str, Any], actor: str, price_minor: int | None = None
+    session: Session,
+    operator_id: int,
+    *,
+    name: str,
+    facts: dict[str, Any],
+    actor: str,
+    price_minor: int | None = None,
+    terms: dict[str, Any] | None = None,
 ) -> Plan:
     """A new version of a plan: the given facts replace those of the same names. Every service of it is reviewed.
 
-    A price alone makes no version: the network is told nothing of it.
+    A price, or how it is charged (`terms`), makes no version: the network is told nothing of it, and services pay so
+    from their next period on.
     """
     plan = plan_by_name(session, operator_id, name)
     # Two people at once: the second waits here and then builds on the version of the first.
@@ -87,6 +110,8 @@ def change_plan(
         _check_price(price_minor)
         plan.price_minor = price_minor
         audit.record(session, operator_id, actor, "plan:price:change", plan=name, price_minor=price_minor)
+    if terms:
+        change_terms(session, plan, terms, actor=actor)
     current = session.get_one(PlanVersion, plan.current_version_id)
     document = _plan_document({**current.facts, **facts}, name)
     if document == current.facts:
@@ -152,9 +177,14 @@ def add_service(
     method: str,
     box: SecretBox,
     actor: str,
+    starts_on: date | None = None,
+    price_minor: int | None = None,
     **options: Any,
 ) -> Service:
-    """A new service; the worker authorises and replicates it. Without a password it logs in by its MAC alone."""
+    """A new service; the worker authorises and replicates it. Without a password it logs in by its MAC alone.
+
+    `starts_on` is the first day that is charged, `price_minor` a price agreed with this customer.
+    """
     if method not in set(Method):
         raise Refused(f"The method {method!r} is not known; use one of {', '.join(Method)}.")
     name = _name("user name", username)
@@ -183,6 +213,7 @@ def add_service(
         username=name,
         plan=plan.name,
     )
+    begin_service(session, service, plan, starts_on=starts_on, price_minor=price_minor)
     defer_review(session, operator_id)
     return service
 
@@ -242,45 +273,6 @@ def service_by_username(session: Session, operator_id: int, username: str) -> Se
     return found
 
 
-def add_hold(session: Session, service: Service, *, until: datetime, reason: str, actor: str) -> Hold:
-    """Do not suspend the service before `until`."""
-    if checked_moment("end of the hold", until) <= database_time(session):
-        raise Refused("A hold must end in the future.")
-    hold = Hold(
-        operator_id=service.operator_id,
-        service_id=service.id,
-        until=until,
-        reason=_name("reason", reason),
-        granted_by=actor,
-    )
-    session.add(hold)
-    session.flush()
-    audit.record(
-        session,
-        service.operator_id,
-        actor,
-        "service:hold:grant",
-        service_id=service.id,
-        until=until.isoformat(),
-        reason=reason,
-    )
-    defer_review(session, service.operator_id)
-    return hold
-
-
-def end_hold(session: Session, operator_id: int, hold_id: int, *, actor: str) -> Hold:
-    """End a hold now."""
-    hold = session.scalar(select(Hold).where(Hold.operator_id == operator_id, Hold.id == hold_id))
-    if hold is None:
-        raise NotFound(f"There is no hold {hold_id}; `ispagents hold list` shows those there are.")
-    if hold.ended_at is None:
-        hold.ended_at = func.now()
-        session.flush()
-        audit.record(session, operator_id, actor, "service:hold:end", service_id=hold.service_id, hold=hold.id)
-        defer_review(session, operator_id)
-    return hold
-
-
 def _check_operator(operator: Operator) -> None:
     try:
         if operator.time_zone is not None:
@@ -291,6 +283,10 @@ def _check_operator(operator: Operator) -> None:
         read_rules(operator.approval_rules or ())
     except (PolicyError, ValueError) as error:
         raise Refused(f"This cannot be an operator's setting: {error}.") from error
+    if operator.standings_from not in (None, "invoices", OUTSIDE):
+        raise Refused("Standings come from invoices or from outside.")
+    if operator.standing_feed_hours is not None and not 1 <= operator.standing_feed_hours <= FEED_HOURS_MAXIMUM:
+        raise Refused(f"A feed is watched for 1 to {FEED_HOURS_MAXIMUM} hours.")
     for days in (operator.grace_days, operator.overdue_days):
         if days is not None and not 0 <= days <= 365:
             raise Refused("Grace and overdue days lie between 0 and 365.")

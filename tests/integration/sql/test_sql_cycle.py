@@ -1,0 +1,266 @@
+"""The billing cycle: who is invoiced when, once, whatever happens on the way."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from fixtures_database import ACTOR, BOX, Database, DatabaseServer, Isp, new_database
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from sql import customers
+from sql.models import BillingProblem, Invoice, InvoiceLine, Plan, Service, Subscriber
+from sql.money import runs
+from sql.money.cycle import Done, bill_day
+from sql.money.starting import start_billing
+from sql.roles import Role
+
+DAY = date(2026, 1, 31)
+
+
+@pytest.fixture(scope="module")
+def shared(database_server: DatabaseServer) -> Iterator[Database]:
+    """One database for all examples of a property: each has an operator of its own."""
+    with new_database(database_server) as found:
+        yield found
+
+
+class Shop:
+    """An operator that charges, and short words for what is sold there and what the nights do."""
+
+    def __init__(self, database: Database, **options: Any) -> None:
+        """Nothing is sold yet."""
+        self.isp: Isp = database.isp(charges_from=date(2026, 1, 1), **options)
+
+    def plan(self, name: str = "Home 50", price_minor: int = 1500, **terms: Any) -> Plan:
+        """A plan charged so."""
+        with self.isp.web() as session:
+            return customers.add_plan(
+                session,
+                self.isp.operator_id,
+                name=name,
+                facts={},
+                price_minor=price_minor,
+                actor=ACTOR,
+                terms=terms,
+            )
+
+    def sell(
+        self, name: str, plan: Plan, starts_on: date = DAY, owner: Subscriber | None = None, **more: Any
+    ) -> Service:
+        """A service charged from a day on."""
+        with self.isp.web() as session:
+            return customers.add_service(
+                session,
+                self.isp.operator_id,
+                subscriber=owner or self.isp.subscriber(),
+                plan=plan,
+                username=name,
+                password="made up",
+                method="pppoe",
+                box=BOX,
+                actor=ACTOR,
+                starts_on=starts_on,
+                **more,
+            )
+
+    def night(self, day: date) -> Done:
+        """The cycle of a day."""
+        with self.isp.worker() as session:
+            runs.begin_run(session, self.isp.operator_id, day)
+        return bill_day(self.isp.database.engine(Role.WORKER), self.isp.operator_id, day)
+
+    def invoices(self) -> list[list[tuple[Any, ...]]]:
+        """What each invoice is made of: whose line, its kind, days and amount. Without the order of their numbers."""
+        with self.isp.web() as session:
+            rows = (
+                session.query(InvoiceLine, Service.username)
+                .outerjoin(Service, Service.id == InvoiceLine.service_id)
+                .filter(InvoiceLine.operator_id == self.isp.operator_id)
+                .order_by(InvoiceLine.invoice_id, InvoiceLine.line)
+                .all()
+            )
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        for line, username in rows:
+            said = (username, line.kind, str(line.period_start or ""), line.net_minor + line.tax_minor)
+            found.setdefault(line.invoice_id, []).append(said)
+        return sorted(found.values())
+
+
+def test_months_begin_on_their_day_and_are_charged_once(database: Database) -> None:
+    """The 31st, the 28th of February, the 31st again; a second run of the same day finds nothing."""
+    shop = Shop(database)
+    shop.sell("zofia", shop.plan(setup_minor=500))
+    for day in (
+        DAY - timedelta(days=1),
+        DAY,
+        DAY,
+        date(2026, 2, 27),
+        date(2026, 2, 28),
+        date(2026, 3, 30),
+        date(2026, 3, 31),
+    ):
+        shop.night(day)
+    assert shop.invoices() == [
+        [("zofia", "period", "2026-01-31", 1500), ("zofia", "fee", "", 500)],
+        [("zofia", "period", "2026-02-28", 1500)],
+        [("zofia", "period", "2026-03-31", 1500)],
+    ]
+    with shop.isp.web() as session:
+        invoice = session.query(Invoice).order_by(Invoice.id).first()
+        assert invoice is not None
+        assert invoice.due_on - invoice.issued_on == timedelta(days=14)
+
+
+def test_services_of_one_customer_share_an_invoice(database: Database) -> None:
+    """Two that are due on one day are two lines; the numbers have no gaps; a free plan makes none and moves on."""
+    shop = Shop(database)
+    owner, plan = shop.isp.subscriber(), shop.plan()
+    shop.sell("one", plan, owner=owner)
+    shop.sell("two", plan, owner=owner, price_minor=900)
+    shop.sell("free", shop.plan("Free", 0))
+    assert shop.night(DAY)[:3] == (3, 1, 2400)
+    assert shop.night(date(2026, 2, 28))[:3] == (3, 1, 2400)
+    assert [one[0] for one in shop.invoices()[0]] == ["one", "two"]
+
+
+def test_a_closed_service_is_not_charged_beyond_its_closing(database: Database) -> None:
+    """What was not charged before is charged up to that day, by its days; then nothing more."""
+    shop = Shop(database)
+    service = shop.sell("zofia", shop.plan(price_minor=3100), date(2026, 1, 1))
+    with database.as_superuser() as connection:
+        connection.execute(
+            "UPDATE services SET created_at = '2026-01-01Z', closed_at = '2026-01-11 15:00Z', "
+            "standing = 'closed' WHERE id = %s",
+            (service.id,),
+        )
+    shop.night(DAY)
+    shop.night(date(2026, 5, 1))
+    assert shop.invoices() == [[("zofia", "period", "2026-01-01", 1000)]]
+
+
+def test_discounts_and_fees_are_used_once(database: Database) -> None:
+    """A welcome of one period, half for ever, a visit: all on the first invoice, then half alone."""
+    shop = Shop(database)
+    service = shop.sell("zofia", shop.plan(price_minor=2000, tax_basis_points=2300, tax_included=False))
+    with database.as_superuser() as connection:
+        connection.execute(
+            "INSERT INTO discounts (operator_id, service_id, percent_basis_points, amount_minor, periods_left, reason, "
+            "granted_by) "
+            "VALUES (%(o)s, %(s)s, 5000, NULL, NULL, 'half', 'x'), (%(o)s, %(s)s, NULL, 300, 1, 'new', 'x')",
+            {"o": shop.isp.operator_id, "s": service.id},
+        )
+        connection.execute(
+            "INSERT INTO fees (operator_id, service_id, amount_minor, description, added_by, created_at) "
+            "VALUES (%s, %s, 400, 'visit', 'x', '2026-01-30Z')",
+            (shop.isp.operator_id, service.id),
+        )
+    shop.night(date(2026, 2, 28))
+    assert shop.invoices() == [
+        [
+            ("zofia", "period", "2026-01-31", 2460),
+            ("zofia", "discount", "2026-01-31", -1230),
+            ("zofia", "discount", "2026-01-31", -369),
+            ("zofia", "fee", "", 400),
+        ],
+        [("zofia", "period", "2026-02-28", 2460), ("zofia", "discount", "2026-02-28", -1230)],
+    ]
+
+
+def test_one_service_that_fails_stops_no_other(database: Database) -> None:
+    """It stands in the list with a sentence, its owner's other service is invoiced, and the next run tries it again."""
+    shop = Shop(database)
+    plan, owner = shop.plan(), shop.isp.subscriber()
+    shop.sell("good", plan, owner=owner)
+    bad = shop.sell("bad", plan, owner=owner)
+    for number in range(5):
+        shop.sell(f"other {number}", plan)
+    with database.as_superuser() as connection:
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN IF NEW.service_id = {bad.id} THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON invoice_lines FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    done = shop.night(DAY)
+    assert (done.invoices, done.problems) == (6, 1)
+    with shop.isp.web() as session:
+        (left,) = runs.problems(session, shop.isp.operator_id)
+        assert (left.username, left.problem.explanation) == ("bad", "The database refused it: no.")
+    assert shop.night(DAY).problems == 1
+    with database.as_superuser() as connection:
+        connection.execute("DROP TRIGGER refuse ON invoice_lines")
+    assert shop.night(DAY + timedelta(days=1)).invoices == 1
+    with shop.isp.web() as session:
+        assert runs.problems(session, shop.isp.operator_id) == []
+        assert all(one.resolved_at for one in session.query(BillingProblem))
+        row = runs.runs(session, shop.isp.operator_id)[-1]
+        assert (row.invoices, row.amount_minor, row.problems) == (6, 9000, 2)
+
+
+def test_who_charges_nobody_is_left_alone_until_somebody_starts_it(database: Database) -> None:
+    """Services from before begin on the day that is said, said twice or not; others begin when they are added."""
+    isp = database.isp()
+    plan = isp.plan()
+    isp.service("before", plan)
+    engine = database.engine(Role.WEB)
+    assert bill_day(database.engine(Role.WORKER), isp.operator_id, date(2030, 1, 1)) == Done()
+    first = datetime.now(UTC).date() + timedelta(days=40)
+    assert start_billing(engine, isp.operator_id, first, actor=ACTOR) == (first, 1)
+    assert start_billing(engine, isp.operator_id, None, actor=ACTOR) == (first, 0)
+    isp.service("after", plan)
+    with isp.worker() as session:
+        rows = session.execute(text("SELECT starts_on, next_on, anchor_day FROM service_billing")).all()
+    assert [tuple(row) for row in rows] == [(first, first, first.day)] * 2
+
+
+def test_prepaid_time_is_bought_by_what_was_paid(database: Database) -> None:
+    """Without credit nothing happens; with it, one period from the end of the last, and the rest is kept."""
+    shop = Shop(database, time_zone="Europe/Warsaw")
+    owner = shop.isp.subscriber()
+    ended = datetime.now(UTC) - timedelta(days=3)
+    service = shop.sell("zofia", shop.plan(billing="prepaid"), owner=owner, prepaid_until=ended)
+    today = datetime.now(UTC).date() + timedelta(days=1)
+    assert shop.night(today).invoices == 0
+    shop.isp.pay(owner, 2000)
+    assert len(shop.invoices()) == 1
+    until = shop.isp.fresh(service).prepaid_until
+    assert until is not None
+    assert timedelta(days=27) < until - datetime.now(UTC) < timedelta(days=32)
+    assert shop.night(today).invoices == 0
+    assert shop.isp.pay(owner, 1000)[1]
+    assert shop.night(until.date() + timedelta(days=1)).invoices == 1
+    assert (shop.isp.fresh(service).prepaid_until or until) > until + timedelta(days=27)
+
+
+sold = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # whose
+        st.integers(0, 40),  # begins so many days later
+        st.sampled_from([("day", 7), ("week", 2), ("month", 1)]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sold, st.lists(st.integers(0, 70), max_size=6), st.integers(0, 9))
+def test_any_order_and_repetition_of_nights_ends_in_the_same_invoices(
+    shared: Database, services: list[tuple[int, int, tuple[str, int]]], nights: list[int], before: int
+) -> None:
+    """Every night, or some nights in any order and then the last: the same invoices with the same lines."""
+    found = []
+    for days in (list(range(71)), [*nights, 70]):
+        shop = Shop(shared, invoice_days_before=before)
+        owners = [shop.isp.subscriber() for _ in range(3)]
+        for place, (owner, later, (unit, number)) in enumerate(services):
+            plan = shop.plan(f"plan {place}", 1000 + place, period_unit=unit, period_count=number)
+            shop.sell(f"line {place}", plan, DAY + timedelta(days=later), owners[owner])
+        for day in days:
+            shop.night(DAY + timedelta(days=day))
+        found.append(shop.invoices())
+    assert found[0] == found[1]
