@@ -1,0 +1,101 @@
+"""Programs that may ask the API: the token is shown once, and only its hash is kept."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+from datetime import timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.orm import Session
+
+from sql import audit
+from sql.checks import NAME_MAXIMUM_BYTES, checked_text
+from sql.errors import NotFound, Refused
+from sql.models import ApiToken
+from sql.sessions import database_time
+
+PREFIX: Final = "isp_"  # so that scanners for lost secrets know one
+TOKEN_BYTES: Final = 32
+USED_AGAIN_AFTER: Final = timedelta(minutes=1)  # one row a program: every request would wait for the one before
+_BY_HASH: Final = text("SELECT operator_id, token_id FROM operator_by_api_token(:hash)")
+
+
+class Scope(StrEnum):
+    """What a token allows."""
+
+    PAYMENTS = "payments"
+    STANDINGS = "standings"
+    READ = "read"
+
+
+class Holder(NamedTuple):
+    """Whose token this is."""
+
+    operator_id: int
+    token_id: int
+
+
+def add_token(
+    session: Session, operator_id: int, *, name: str, scopes: Collection[Scope], actor: str
+) -> tuple[ApiToken, str]:
+    """A new token; the second value is the token itself, which is known nowhere else. Raises Refused."""
+    if not checked_text("name", name, NAME_MAXIMUM_BYTES).strip():
+        raise Refused("The name must not be empty.")
+    if not scopes:
+        raise Refused(f"Say what the token is for: {', '.join(Scope)}.")
+    shown = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+    token = ApiToken(
+        operator_id=operator_id, name=name, hash=_hash(shown), scopes=sorted(set(scopes)), created_by=actor
+    )
+    session.add(token)
+    session.flush()
+    audit.record(session, operator_id, actor, "api:token:add", name=name, scopes=token.scopes)
+    return token, shown
+
+
+def tokens(session: Session, operator_id: int) -> list[ApiToken]:
+    """All tokens, those that ended too, by name."""
+    return list(
+        session.scalars(
+            select(ApiToken).where(ApiToken.operator_id == operator_id).order_by(ApiToken.name, ApiToken.id)
+        )
+    )
+
+
+def end_token(session: Session, operator_id: int, name: str, *, actor: str) -> ApiToken:
+    """The token opens nothing any more. Raises NotFound."""
+    token = session.scalar(
+        select(ApiToken).where(ApiToken.operator_id == operator_id, ApiToken.name == name, ApiToken.ended_at.is_(None))
+    )
+    if token is None:
+        raise NotFound(f"There is no token {name!r}; `ispagents token list` shows those there are.")
+    token.ended_at = func.now()
+    session.flush()
+    audit.record(session, operator_id, actor, "api:token:end", name=name)
+    return token
+
+
+def holder_of(engine: Engine, shown: str) -> Holder | None:
+    """Whose token this is; None for every other. It is found by its hash, so how long that takes tells nothing."""
+    if not shown.startswith(PREFIX):
+        return None
+    with engine.connect() as connection:
+        row = connection.execute(_BY_HASH, {"hash": _hash(shown)}).one_or_none()
+    return Holder(row.operator_id, row.token_id) if row is not None else None
+
+
+def use(session: Session, holder: Holder) -> ApiToken:
+    """The token of a program that asks now."""
+    token = session.get_one(ApiToken, holder.token_id)
+    now = database_time(session)
+    if token.last_used_at is None or token.last_used_at < now - USED_AGAIN_AFTER:
+        token.last_used_at = now
+    return token
+
+
+def _hash(shown: str) -> bytes:
+    return sha256(shown.encode("utf-8", "surrogateescape")).digest()

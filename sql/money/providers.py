@@ -1,0 +1,87 @@
+"""Payment providers: who may tell us of payments by webhook, under which address, signed with which secret."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Final, NamedTuple
+
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.orm import Session
+
+from sql import audit
+from sql.errors import NotFound, Refused
+from sql.models import PaymentProvider
+from sql.secrets import SecretBox
+
+TOKEN_BYTES: Final = 24  # 192 bits in the address, so that nobody guesses one
+_NAME: Final = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
+_BY_TOKEN: Final = text("SELECT operator_id, provider_id FROM provider_by_token(:token)")
+
+
+class Addressed(NamedTuple):
+    """Whose provider a webhook's address names."""
+
+    operator_id: int
+    provider_id: int
+
+
+def secret_place(operator_id: int, name: str) -> str:
+    """The place of a provider's secret, for the box."""
+    return f"payment_providers.secret/{operator_id}/{name}"
+
+
+def add_provider(
+    session: Session, operator_id: int, *, name: str, kind: str, secret: str, box: SecretBox, actor: str
+) -> PaymentProvider:
+    """A new provider with an address of its own. `kind` is a scheme that its caller knows. Raises Refused."""
+    if not _NAME.fullmatch(name):
+        raise Refused("A provider's name has small letters, digits, - and _, at most 64, such as stripe or m-pesa.")
+    if not secret.strip():
+        raise Refused("The secret must not be empty.")
+    provider = PaymentProvider(
+        operator_id=operator_id,
+        name=name,
+        kind=kind,
+        secret=box.seal(secret, secret_place(operator_id, name)),
+        token=secrets.token_urlsafe(TOKEN_BYTES),
+    )
+    session.add(provider)
+    session.flush()
+    audit.record(session, operator_id, actor, "payment:provider:add", name=name, kind=kind)
+    return provider
+
+
+def providers(session: Session, operator_id: int) -> list[PaymentProvider]:
+    """All providers, those that ended too, by name."""
+    return list(
+        session.scalars(
+            select(PaymentProvider)
+            .where(PaymentProvider.operator_id == operator_id)
+            .order_by(PaymentProvider.name, PaymentProvider.id)
+        )
+    )
+
+
+def end_provider(session: Session, operator_id: int, name: str, *, actor: str) -> PaymentProvider:
+    """Its address is gone at once. Raises NotFound."""
+    provider = session.scalar(
+        select(PaymentProvider).where(
+            PaymentProvider.operator_id == operator_id,
+            PaymentProvider.name == name,
+            PaymentProvider.ended_at.is_(None),
+        )
+    )
+    if provider is None:
+        raise NotFound(f"There is no provider {name!r}; `ispagents provider list` shows those there are.")
+    provider.ended_at = func.now()
+    session.flush()
+    audit.record(session, operator_id, actor, "payment:provider:end", name=name)
+    return provider
+
+
+def provider_of(engine: Engine, token: str) -> Addressed | None:
+    """Whose address this is, before anybody acts for an operator; None for every other."""
+    with engine.connect() as connection:
+        row = connection.execute(_BY_TOKEN, {"token": token}).one_or_none()
+    return Addressed(row.operator_id, row.provider_id) if row is not None else None
