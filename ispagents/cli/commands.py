@@ -10,6 +10,7 @@ from ispagents.cli import (
     change,
     channel,
     db,
+    document,
     explain,
     hold,
     invoice,
@@ -55,6 +56,8 @@ NOUNS = {
 def mount(app: typer.Typer) -> None:
     """Add all commands."""
     change.app.command("undo")(override.undo)
+    invoice.app.command("document")(document.invoice_document)
+    payment.app.command("receipt")(document.payment_receipt)
     router.app.command("test")(router_test.examine_router)
     for name, commands in NOUNS.items():
         app.add_typer(commands, name=name)
