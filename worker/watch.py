@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import Session
 
-from sql.jobs import defer_enforce, driver_connection
+from sql.jobs import BATCHES_QUEUE, defer_enforce, driver_connection
 from sql.proof import raise_alarms
 from sql.router_health import note_accounting, routers_that_spoke
 from sql.sessions import acting_for
@@ -13,6 +13,14 @@ from sql.sessions import acting_for
 # Drift is looked for a page of sessions at a time: 50,000 sessions are gone through in two minutes, for 5 ms a look.
 DRIFT_EVERY_LOOKS = 5
 DRIFT_SESSIONS = 2000
+# Handed on in portions: each is a transaction that locks its sessions.
+DRIFT_AT_ONCE = 200
+# What a batch that is being planned changes is no drift yet. After so many looks in a row drift is looked for anyway.
+BUSY_LOOKS = 12
+
+_BUSY = text("""
+SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queue_name = :queue AND status IN ('todo', 'doing'))
+""")
 
 
 class Watch:
@@ -23,6 +31,7 @@ class Watch:
         self._engine = engine
         self._looks = 0
         self._after_service_id = 0
+        self._busy_looks = 0
 
     def look(self) -> None:
         """One look; raises OperationalError while the database is away."""
@@ -52,6 +61,8 @@ class Watch:
         """Hand the next page of sessions on that have something else than what is authorised, without any trigger."""
         query = text("SELECT operator_id, service_id, last FROM look_for_drift(:after, :most)")
         with self._engine.connect() as connection:
+            if self._is_busy(connection):
+                return
             rows = connection.execute(query, {"after": self._after_service_id, "most": DRIFT_SESSIONS}).all()
         drifting: dict[int, list[int]] = {}
         for row in rows:
@@ -59,5 +70,12 @@ class Watch:
                 drifting.setdefault(row.operator_id, []).append(row.service_id)
         for operator_id, services in drifting.items():
             with acting_for(self._engine, operator_id) as session:
-                defer_enforce(driver_connection(session), operator_id, services, hurry=False)
+                for start in range(0, len(services), DRIFT_AT_ONCE):
+                    some = services[start : start + DRIFT_AT_ONCE]
+                    defer_enforce(driver_connection(session), operator_id, some, hurry=False)
         self._after_service_id = rows[0].last or 0
+
+    def _is_busy(self, connection: Connection) -> bool:
+        busy = self._busy_looks < BUSY_LOOKS and connection.execute(_BUSY, {"queue": BATCHES_QUEUE}).scalar_one()
+        self._busy_looks = self._busy_looks + 1 if busy else 0
+        return bool(busy)

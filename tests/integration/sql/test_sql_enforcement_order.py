@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from enforced import Line
-from fixtures_database import Database, Isp
+from fixtures_database import Database, Isp, outcome
 from sqlalchemy import event
 
 from policy.changes.breaker import Heard
 from policy.changes.enforcement import Enforcement
 from policy.changes.intent import ChangeKind
-from sql.attempts import claim
+from sql.attempts import claim, store_outcomes
 from sql.brakes import set_network_writes, waiting_steps
 from sql.enforcement import enforce
 from sql.models import Evidence, Router
@@ -245,8 +245,8 @@ def test_a_stuck_step_whose_target_is_not_wanted_any_more_is_settled_too(line: L
     assert line.states() == [("coa", "superseded"), ("coa", "waiting")]
 
 
-def test_planning_and_claiming_ask_per_call_and_not_per_session(isp: Isp, router: Router) -> None:
-    """Ten sessions take no more queries than two; only what is stored is a statement each at most."""
+def test_planning_claiming_and_storing_ask_per_call_and_not_per_session(isp: Isp, router: Router) -> None:
+    """Ten sessions take no more statements than two: ten thousand suspensions are not a hundred thousand questions."""
     asked: list[str] = []
     event.listen(isp.database.engine(Role.WORKER), "before_cursor_execute", lambda *given: asked.append(given[2]))
     counts = []
@@ -258,6 +258,31 @@ def test_planning_and_claiming_ask_per_call_and_not_per_session(isp: Isp, router
         with isp.worker() as session:
             enforce(session, isp.operator_id, [one.service.id for one in lines], datetime.now(UTC))
         with isp.worker() as session:
-            assert len(claim(session, isp.operator_id, router.id, 100)) == number
-        counts.append(len([one for one in asked if one.lstrip().startswith("SELECT")]))
+            claimed = claim(session, isp.operator_id, router.id, 100)
+        answers = [outcome(one, Enforcement.ACKNOWLEDGED, "applied") for one in claimed]
+        assert len(answers) == number
+        with isp.worker() as session:
+            assert store_outcomes(session, isp.operator_id, answers) == []
+        counts.append(len(asked))
     assert counts[0] == counts[1]
+
+
+def test_only_what_did_not_reach_the_newest_truth_is_looked_at_again(isp: Isp, router: Router, line: Line) -> None:
+    """An acknowledgement of what is authorised settles it; one that a newer truth overtook, and a silence, do not."""
+    lines = [line, Line(isp, router, "yusuf"), Line(isp, router, "xenia")]
+    for one in lines[1:]:
+        one.change_speed("20M/100M")
+        one.enforce()
+    first, second, third = line.claim()
+    lines[1].change_speed("5M/5M")
+    answers = [
+        outcome(first, Enforcement.ACKNOWLEDGED, "applied"),
+        outcome(second, Enforcement.ACKNOWLEDGED, "applied"),
+        outcome(third, Enforcement.RETRYING, "no_answer", retry_after_s=2.0),
+    ]
+
+    with isp.worker() as session:
+        again = store_outcomes(session, isp.operator_id, answers)
+
+    assert again == [second.service_id, third.service_id]
+    assert [one.states()[-1][1] for one in lines] == ["acknowledged", "acknowledged", "retrying"]

@@ -38,6 +38,27 @@ def test_a_suspension_and_a_payment_reach_the_live_session_by_coa(town):
     asyncio.run(story())
 
 
+def test_who_paid_is_restored_beside_a_batch_and_not_after_it(town):
+    """The job of what is in a hurry sends that alone; the suspensions of the same router wait for theirs."""
+
+    async def story():
+        async with town.tower() as router, town.worker() as worker:
+            paying, owing = town.home(router), town.home(router)
+            town.owe(paying)
+            await town.work(router)
+            town.owe(owing)
+            town.pay(paying)
+
+            assert await worker.work(town.isp.operator_id, router.id, hurry=True) == 1
+
+            assert (paying.has(), owing.has()) == (PAID, PAID)
+            assert town.states(owing) == ["waiting"]
+            await town.work(router)
+            assert owing.has() == OVERDUE
+
+    asyncio.run(story())
+
+
 def test_a_router_that_cannot_change_lists_gets_a_disconnect(town):
     """The session ends, and the step waits for the Stop as its proof."""
 

@@ -14,7 +14,7 @@ from town import DISCONNECT, OVERDUE, PAID, SECRET, eventually, impatient, now, 
 from network.coa.transport import Transport
 from sql.roles import Role
 from sql.secrets import router_secret_place
-from worker import outcomes
+from worker import outcomes, planning
 from worker.enforce import RouterWorker
 from worker.jobs import build_app, quiet_jobs, run
 
@@ -266,3 +266,28 @@ def test_a_job_of_a_killed_worker_gives_its_router_back(town):
                 await eventually(lambda: home.has() == OVERDUE)
 
     asyncio.run(story())
+
+
+def test_jobs_that_ask_for_the_same_review_are_one(town):
+    """A thousand payments leave no thousand jobs before the next one; other operators' jobs stay."""
+
+    async def story():
+        async with town.tower() as router:
+            homes = [town.home(router) for _ in range(3)]
+            for home in homes:
+                town.isp.invoice(home.service.subscriber_id)
+            assert len(waiting(town, "review_services")) > 1
+
+            planning.review_operator(town.database.engine(Role.WORKER), town.isp.operator_id)
+
+            assert waiting(town, "review_services") == []
+            assert all(town.isp.changes(home.service)[-1].state == "awaiting_approval" for home in homes)
+
+    asyncio.run(story())
+
+
+def waiting(town, task):
+    """The locks of the jobs of this task that wait."""
+    with town.database.as_superuser() as connection:
+        query = "SELECT lock FROM procrastinate_jobs WHERE status = 'todo' AND task_name = %s"
+        return [row[0] for row in connection.execute(query, (task,))]
