@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 REVIEW = "review_services"
 ENFORCE = "enforce_services"
 WORK_ROUTER = "work_router"
+BILL = "bill_operator"
 
 PLANNING_QUEUE = "planning"
 # What nobody waits for by himself, such as tonight's suspensions: a payment's jobs never stand behind them.
@@ -37,6 +38,11 @@ def node_queue(node: str, *, hurry: bool = False) -> str:
 def review_lock(operator_id: int) -> str:
     """The lock of an operator's review jobs: one runs at a time."""
     return f"review:{operator_id}"
+
+
+def billing_lock(operator_id: int) -> str:
+    """The lock of an operator's billing cycle: one runs at a time."""
+    return f"billing:{operator_id}"
 
 
 def router_lock(router_id: int, *, hurry: bool = False) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -17,17 +19,19 @@ from sqlalchemy.exc import OperationalError
 
 from sql.jobs import (
     BATCHES_QUEUE,
+    BILL,
     ENFORCE,
     PLANNING_QUEUE,
     REVIEW,
     ROUTERS_QUEUE,
     WORK_ROUTER,
+    billing_lock,
     node_queue,
     review_lock,
     router_lock,
 )
 from sql.secrets import SecretBox
-from worker import planning
+from worker import billing_cycle, planning
 from worker.enforce import RouterWorker
 from worker.notices import keep_told
 from worker.sealing import NO_ANCHORS, Anchors, keep_sealed
@@ -39,6 +43,7 @@ log = structlog.get_logger("worker.jobs")
 # Planning never waits behind routers that do not answer, nor a payment behind a batch: each has slots of its own.
 PLANNING_SLOTS = 8
 BATCH_SLOTS = 2
+NIGHT_PRIORITY = -10  # the billing cycle comes after every batch that waits
 ROUTER_SLOTS = 64
 TICK_S = 1.0
 # A job of a worker that has been silent for five heartbeats is taken back; a claimed step still has one owner then.
@@ -65,6 +70,15 @@ def build_app(conninfo: str, engine: Engine, routers: RouterWorker) -> App:
     @app.task(name=WORK_ROUTER, queue=ROUTERS_QUEUE, retry=RETRY)
     async def work_router(operator_id: int, router_id: int, hurry: bool = False) -> None:
         await routers.work(operator_id, router_id, hurry=hurry)
+
+    @app.task(name=BILL, queue=BATCHES_QUEUE, retry=RETRY)
+    async def bill_operator(operator_id: int, day: str) -> None:
+        ended = threading.Event()
+        try:
+            cycle = billing_cycle.bill_operator
+            await in_lane(Lane.NIGHT, cycle, engine, operator_id, date.fromisoformat(day), ended.is_set)
+        finally:
+            ended.set()  # a worker that is to stop does not wait for the end of the night
 
     return app
 
@@ -185,6 +199,11 @@ async def _find_work(app: App, engine: Engine) -> None:
         if lock not in waiting:
             task = app.configure_task(WORK_ROUTER, queue=node_queue(node), lock=lock)
             await task.defer_async(operator_id=operator_id, router_id=router_id)
+    for operator_id, day in await asyncio.to_thread(billing_cycle.operators_to_bill, engine):
+        lock = billing_lock(operator_id)
+        if lock not in waiting:
+            task = app.configure_task(BILL, queue=BATCHES_QUEUE, lock=lock, priority=NIGHT_PRIORITY)
+            await task.defer_async(operator_id=operator_id, day=day.isoformat())
 
 
 async def _take_back(app: App) -> None:

@@ -17,18 +17,21 @@ T = TypeVar("T")
 
 
 class Lane(Enum):
-    """A kind of work, and how many threads it has."""
+    """A kind of work."""
 
-    HURRY = 3
+    HURRY = "hurry"
     """What somebody waits for: reviews, and every step up to the packet of a restoration."""
-    BATCH = 1
+    BATCH = "batch"
     """Planning of what many wait for together."""
-    ROUTERS = 2
+    NIGHT = "night"
+    """The billing cycle, which takes minutes."""
+    ROUTERS = "routers"
     """Claims and answers of everything else."""
 
 
-# Together with the clock's and the sealer's threads no more than the worker's connections.
-_POOLS = {lane: ThreadPoolExecutor(lane.value, thread_name_prefix=lane.name.lower()) for lane in Lane}
+# Together with the threads of the clock, the sealer and the notices no more than the worker's connections.
+THREADS = {Lane.HURRY: 3, Lane.BATCH: 1, Lane.NIGHT: 1, Lane.ROUTERS: 2}
+_POOLS = {lane: ThreadPoolExecutor(count, thread_name_prefix=lane.value) for lane, count in THREADS.items()}
 
 
 async def in_lane(lane: Lane, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:

@@ -7,7 +7,7 @@ goes on where services stand. Periods that were missed come one by one, each as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -98,10 +98,11 @@ class Charged:
     priced: Priced
 
 
-def bill_day(engine: Engine, operator_id: int, day: date) -> Done:
+def bill_day(engine: Engine, operator_id: int, day: date, between: Callable[[], None] = lambda: None) -> Done:
     """Invoice all that is due up to a local day of the operator, in many transactions. Run again it finds nothing.
 
-    Raises OperationalError when the database goes away; the next run goes on from there.
+    `between` is called before each of them and may raise. Raises OperationalError when the database goes away. Either
+    way the next run goes on from there.
     """
     with acting_for(engine, operator_id) as session:
         operator = session.get_one(Operator, operator_id)
@@ -110,16 +111,17 @@ def bill_day(engine: Engine, operator_id: int, day: date) -> Done:
         began = database_time(session)
     total = Done()
     while True:
-        done = _pass(engine, operator_id, day, began)
+        done = _pass(engine, operator_id, day, began, between)
         total += done
         if not done.services:
             return total
 
 
-def _pass(engine: Engine, operator_id: int, day: date, began: datetime) -> Done:
+def _pass(engine: Engine, operator_id: int, day: date, began: datetime, between: Callable[[], None]) -> Done:
     """Once through all that is due, from the longest due on."""
     total, after = Done(), FIRST
     while True:
+        between()
         with acting_for(engine, operator_id) as session:
             keys = due_keys(session, operator_id, day, after, began)
         if not keys:
