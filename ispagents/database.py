@@ -17,6 +17,7 @@ from sql.secrets import SecretBox, SecretsError, load_or_create
 from sql.sessions import make_engine
 
 KEY_FILE = "secrets.key"
+PROVIDER_KEY_FILE = "providers.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,16 @@ def expected_revision() -> str | None:
 
 def secret_box(state: StateFolder) -> SecretBox:
     """The box that opens this installation's secrets. Raises Problem."""
+    return _box(state, KEY_FILE)
+
+
+def provider_box(state: StateFolder) -> SecretBox:
+    """The box of the payment providers' secrets, all that the web process can open. Raises Problem."""
+    return _box(state, PROVIDER_KEY_FILE)
+
+
+def _box(state: StateFolder, name: str) -> SecretBox:
     try:
-        return load_or_create(state.secrets / KEY_FILE)
+        return load_or_create(state.secrets / name)
     except SecretsError as error:
         raise Problem(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error

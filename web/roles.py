@@ -21,6 +21,9 @@ SEES_MONEY: Final = EVERYBODY - {PersonRole.APPROVER}
 RULES: Final[dict[str, frozenset[PersonRole] | None]] = {
     "static": PUBLIC,
     "health.show": PUBLIC,
+    "hooks.receive": PUBLIC,  # whoever signs (web/hooks)
+    "api.payments": PUBLIC,  # whoever has a token (web/api)
+    "api.standings": PUBLIC,  # the same
     "security.login": PUBLIC,
     "security.logout": EVERYBODY,
     "security.verify": NOBODY,  # Flask-Security brings it along; no page of ours asks for a password again

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from ispagents.database import find
+from ispagents.database import find, provider_box
 from ispagents.errors import Problem
 from ispagents.settings import Settings
 from ispagents.state_folder import StateFolder
@@ -61,6 +61,7 @@ def main(state: StateFolder, settings: Settings) -> None:
         settings.web_behind_tls,
         settings.web_idle_minutes,
         settings.web_sign_ins_a_minute,
+        provider_box(state),
     )
     _Server(create_app(engine, web), options).run()
 

@@ -21,8 +21,8 @@ from web.sign_in.store import PeopleStore, SignedIn
 TEMPLATE = "sign_in.html"
 
 
-def install(app: Flask, engine: Engine, settings: WebSettings) -> None:
-    """Give the application its sign-in."""
+def install(app: Flask, engine: Engine, settings: WebSettings) -> Limiter:
+    """Give the application its sign-in; returns what limits requests."""
     app.config.update(HASHING, **_cookies(settings), **_security())
     CSRFProtect(app)
     store = PeopleStore(engine)
@@ -34,6 +34,7 @@ def install(app: Flask, engine: Engine, settings: WebSettings) -> None:
     # `weak=False`: the signals would forget functions that nobody else keeps.
     user_authenticated.connect(lambda _, user, **__: _begin(store, user), app, weak=False)
     user_logged_out.connect(lambda _, user, **__: _end(store, user), app, weak=False)
+    return limiter
 
 
 def _cookies(settings: WebSettings) -> dict[str, Any]:

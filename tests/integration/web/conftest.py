@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 from database_server import TEMPLATE, DatabaseServer
-from fixtures_database import Database, Isp
+from fixtures_database import BOX, Database, Isp
 from web_site import PASSWORD, Site
 
 from sql.roles import Role
@@ -22,7 +22,8 @@ def password_hash(database_server: DatabaseServer) -> str:
 @pytest.fixture
 def site(database: Database, password_hash: str) -> Site:
     """The application with an empty database."""
-    app = create_app(database.engine(Role.WEB), WebSettings([secrets.token_hex(32)], sign_ins_a_minute=1000))
+    settings = WebSettings([secrets.token_hex(32)], sign_ins_a_minute=1000, provider_box=BOX)
+    app = create_app(database.engine(Role.WEB), settings)
     return Site(app, database, password_hash)
 
 

@@ -1,0 +1,1 @@
+"""The API for programs: payments, and standings from another billing system."""

@@ -1,0 +1,1 @@
+"""Webhooks of payment providers; each scheme is a plugin."""
