@@ -39,6 +39,7 @@ class Code(StrEnum):
     AWAITING_APPROVAL = "awaiting_approval"
     REJECTED = "rejected"
     UNPAID = "unpaid"
+    ASSERTED = "asserted"
     SUSPENDED = "suspended"
     PREPAID_ENDED = "prepaid_ended"
     QUOTA_USED = "quota_used"
@@ -183,7 +184,12 @@ def _declined(situation: Situation, decision: Decision) -> Cause:
 
 
 def _suspended(situation: Situation) -> Cause:
-    unpaid = situation.unpaid
+    unpaid, said = situation.unpaid, situation.asserted
+    if situation.outside and said is not None and situation.standing == Standing.SUSPENDED:
+        since = wording.minute(said.as_of, situation.time_zone)
+        words = f"the billing system {wording.short(said.source)} says suspended, as of {since}"
+        look = NextStep(command("timeline", situation.username), "see what it said before")
+        return Cause(Code.ASSERTED, words, "standing", (look,), "it is restored as soon as that system says otherwise")
     if unpaid is None or situation.standing != Standing.SUSPENDED:
         number = situation.authorised_change_id
         step = command(f"change show {number}") if number is not None else command("timeline", situation.username)

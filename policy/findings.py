@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from policy.offline import end_of
 from policy.online import DONE, ROUTE_WORDS
 from policy.reasons import sentence
 from policy.situation import LiveLine, Promise, Situation
+from policy.standing import Standing
 
 SHOWN = 5
 ACCESS_WORDS = {Kind.GRANT: "full access", Kind.RESTRICT: "the walled garden", Kind.DENY: "no access"}
@@ -29,11 +30,7 @@ class Finding(NamedTuple):
 
 def findings(situation: Situation) -> list[Finding]:
     """Service, money, promises, decisions, sessions, steps, refusals, then what lies beside the customer."""
-    return [
-        Finding(wording.sentence(one.sentence), one.evidence, one.at)
-        for part in (_service, _money, _promises, _authorised, _decision, _sessions, _refusals, _surroundings)
-        for one in part(situation)
-    ]
+    return [Finding(wording.sentence(one.sentence), one.evidence, one.at) for part in _PARTS for one in part(situation)]
 
 
 def _service(situation: Situation) -> Iterator[Finding]:
@@ -76,15 +73,45 @@ def _money(situation: Situation) -> Iterator[Finding]:
         yield Finding(f"The prepaid time ends on {end}.")
 
 
-def _before(hold: Promise, situation: Situation) -> str:
-    return "at all" if hold.until is None else f"before {wording.minute(hold.until, situation.time_zone)}"
+def _outside(situation: Situation) -> Iterator[Finding]:
+    if not situation.outside:
+        return
+    said = situation.asserted
+    if said is None:
+        yield Finding("Another system does the billing here, and it has said nothing of this service yet.")
+        return
+    when = wording.minute(said.as_of, situation.time_zone)
+    silent = "; it is silent for too long" if said.silent else ""
+    yield Finding(
+        f"Another system does the billing here: {wording.short(said.source)} says {said.standing.value}, "
+        f"as of {when}{silent}.",
+        "standing",
+        said.as_of,
+    )
+
+
+def _coming(situation: Situation) -> Iterator[Finding]:
+    coming = situation.suspension
+    if coming is None or situation.standing in (Standing.SUSPENDED, Standing.CLOSED):
+        return
+    if coming.at is None:
+        yield Finding(f"It is not suspended, since no day is allowed for that: {coming.why}.")
+        return
+    why = f", and not at {wording.minute(coming.ready_at, situation.time_zone)}, because {coming.why}"
+    at = wording.minute(coming.at, situation.time_zone)
+    yield Finding(f"Unless something is paid it is suspended at {at}{why if coming.why else ''}.")
+
+
+def _granted(hold: Promise, situation: Situation) -> str:
+    amount = wording.money(hold.amount_minor, situation.currency) if hold.amount_minor is not None else ""
+    return wording.hold(hold.kind.value, hold.until, situation.time_zone, amount=amount, invoice=hold.invoice)
 
 
 def _promises(situation: Situation) -> Iterator[Finding]:
     for hold in situation.holds[:SHOWN]:
+        granted = _granted(hold, situation)
         yield Finding(
-            f"{wording.short(hold.by)} promised not to suspend {_before(hold, situation)}: "
-            f"{wording.clause(hold.reason)}",
+            f"{wording.short(hold.by)} {granted}: {wording.clause(hold.reason)}",
             f"hold {hold.id}",
             hold.created_at,
         )
@@ -209,3 +236,17 @@ def _surroundings(situation: Situation) -> Iterator[Finding]:
             yield Finding(
                 f"The replica of {name} does not have the newest decision yet.", f"node {name}", node.reported_at
             )
+
+
+_PARTS: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
+    _service,
+    _money,
+    _outside,
+    _promises,
+    _coming,
+    _authorised,
+    _decision,
+    _sessions,
+    _refusals,
+    _surroundings,
+)

@@ -9,7 +9,7 @@ from policy.access import Access
 from policy.changes.enforcement import Enforcement
 from policy.changes.intent import ChangeKind, Intent
 from policy.changes.route import RouteKind
-from policy.standing import Standing
+from policy.standing import HoldKind, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,31 @@ class Promise:
     reason: str
     by: str
     created_at: datetime
+    kind: HoldKind = HoldKind.GRACE
+    amount_minor: int | None = None
+    invoice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """The suspension that is to come: when terms and holds are over, when it is allowed (None: never), and why so late.
+
+    `why` is a clause, "" where nothing but the terms is waited for.
+    """
+
+    ready_at: datetime
+    at: datetime | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """What another billing system says of the service. `silent`: it has not spoken for longer than is set."""
+
+    standing: Standing
+    as_of: datetime
+    source: str
+    silent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +203,7 @@ class Situation:
     writes_stopped_at: datetime | None
     writes_stopped_by: str
     nodes: tuple[EdgeNode, ...]
+    currency: str = ""
+    suspension: Coming | None = None
+    outside: bool = False
+    asserted: Asserted | None = None

@@ -80,7 +80,14 @@ def _allocation(data: Data, _: str) -> Told:
 def _hold(data: Data, time_zone: str) -> Told:
     if data.get("ended"):
         return Told(f"The promise of {data['by']} was taken back.")
-    return Told(f"{data['by']} promised not to suspend before {_minute(data['until'], time_zone)}: {data['reason']}")
+    if data.get("settled"):
+        end = _minute(data["until"], time_zone)
+        return Told(f"The promise to pay before {end}, which {data['by']} took, was {data['settled']}.")
+    until = datetime.fromisoformat(str(data["until"])) if data.get("until") else None
+    amount = _money(data) if data.get("amount_minor") else ""
+    number = str(data.get("number") or "")
+    granted = wording.hold(str(data.get("kind")), until, time_zone, amount=amount, invoice=number)
+    return Told(f"{data['by']} {granted}: {data['reason']}")
 
 
 def _override(data: Data, time_zone: str) -> Told:

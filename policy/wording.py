@@ -76,6 +76,18 @@ def minute(moment: datetime, time_zone: str) -> str:
     return moment.astimezone(zone(time_zone)).strftime("%Y-%m-%d %H:%M")
 
 
+def hold(kind: str, until: datetime | None, time_zone: str, *, amount: str = "", invoice: str = "") -> str:
+    """What somebody granted, to follow the name: by kind, with the amount that is promised or the disputed invoice."""
+    before = "at all" if until is None else f"before {minute(until, time_zone)}"
+    told = {
+        "promise": f"took a promise to pay{' ' if amount else ''}{amount} and not to suspend {before}",
+        "dispute": f"let invoice {short(invoice)} not count {before}, since it is disputed",
+        "reminders_only": f"promised to remind but not to suspend {before}",
+        "vip": f"promised neither to remind nor to suspend {before}",
+    }
+    return told.get(kind, f"promised not to suspend {before}")
+
+
 def command(words: str, argument: str = "", options: str = "") -> str:
     """A command of ispagents as it can be typed into a shell, whatever the argument holds."""
     parts = ["ispagents", words]

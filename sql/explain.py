@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session as DatabaseSession
 from sqlalchemy.orm import aliased
 
@@ -15,7 +15,6 @@ from policy.changes.intent import ChangeKind, Intent
 from policy.changes.route import RouteKind
 from policy.documents import read_access, read_plan
 from policy.facts import Login, Method, ServiceFacts
-from policy.money.dunning import DunningTerms
 from policy.situation import (
     Decision,
     Earlier,
@@ -24,21 +23,17 @@ from policy.situation import (
     KnownRouter,
     LatestStep,
     LiveLine,
-    Promise,
     Refused,
     Situation,
-    Unpaid,
 )
 from policy.stamp import same_format, stamp
-from policy.standing import Hold as HoldFacts
-from policy.standing import OpenInvoice, Standing, network_standing, standing_at
+from policy.standing import Standing, network_standing
 from sql.attempts import NODE_SILENT_S
 from sql.errors import NotFound
 from sql.models import (
     Approval,
     Change,
     Evidence,
-    Hold,
     KnownAccess,
     Operator,
     Override,
@@ -53,19 +48,14 @@ from sql.models import (
     Step,
     Subscriber,
 )
+from sql.money.dunning import Standings
+from sql.owing import asserted, coming, holds, oldest_unpaid
 from sql.wanted import Decider, authorised_facts
 
 SESSIONS_MOST = 20
 REFUSED_MOST = 5
-HOLDS_MOST = 5
 NODES_MOST = 100
 
-_UNPAID = text("""
-SELECT number, due_at, currency, open_minor,
-    coalesce(sum(open_minor) FILTER (WHERE due_at <= :suspending) OVER (), 0) AS restoring_minor
-FROM invoices WHERE operator_id = :operator AND subscriber_id = :subscriber AND open_minor > 0
-ORDER BY due_at, id LIMIT 1
-""")
 _NODES = text("""
 SELECT name, reported_at, coalesce(reported_at < :oldest, true) AS silent,
     CAST(:revision AS text) IS NOT NULL
@@ -90,8 +80,7 @@ def situation(session: DatabaseSession, operator_id: int, username: str, now: da
     """What is known of the service of this user name at `now`. Raises NotFound."""
     line = _line(session, operator_id, username)
     service, operator = line.service, line.operator
-    unpaid = _unpaid(session, line, now)
-    holds = _holds(session, service, now)
+    billing = Standings(session, operator, [(service, line.plan.dunning_policy_id)], now)
     override = _override(session, service, now)
     facts = authorised_facts(service)
     decider = Decider(session, operator)
@@ -99,7 +88,7 @@ def situation(session: DatabaseSession, operator_id: int, username: str, now: da
     decider.load({version.id for version in versions.values()})
     given = versions.get(facts.plan_version_id) if facts is not None else None
     sold = versions[line.plan.current_version_id or 0]
-    standing = _standing(line, unpaid, holds, now)
+    standing = billing.of(service.id).standing
     shown = given or sold
     return Situation(
         now=now,
@@ -110,9 +99,9 @@ def situation(session: DatabaseSession, operator_id: int, username: str, now: da
         method=service.method,
         created_at=service.created_at,
         standing=standing,
-        unpaid=unpaid,
+        unpaid=oldest_unpaid(billing, service, now),
         restores_by_itself=ChangeKind.RESTORE.value in operator.automatic_changes,
-        holds=holds,
+        holds=holds(session, service, now),
         override=override,
         plan=shown.name,
         plan_rate=read_plan(shown.facts, shown.id, shown.name).rate_limit,
@@ -134,6 +123,10 @@ def situation(session: DatabaseSession, operator_id: int, username: str, now: da
         writes_stopped_at=operator.writes_stopped_at,
         writes_stopped_by=operator.writes_stopped_by,
         nodes=_nodes(session, line.revision, now),
+        currency=operator.currency,
+        suspension=coming(billing, service),
+        outside=billing.outside,
+        asserted=asserted(session, operator, service, now) if billing.outside else None,
     )
 
 
@@ -176,32 +169,6 @@ def _line(session: DatabaseSession, operator_id: int, username: str) -> _Line:
     return _Line(row[0], row[1], row[2], row[3], row[4] or "", row[5], row[6])
 
 
-def _unpaid(session: DatabaseSession, line: _Line, now: datetime) -> Unpaid | None:
-    terms = timedelta(days=line.operator.grace_days + line.operator.overdue_days)
-    row = session.execute(
-        _UNPAID,
-        {"operator": line.operator.id, "subscriber": line.subscriber.id, "suspending": now - terms},
-    ).one_or_none()
-    if row is None:
-        return None
-    return Unpaid(row.number, row.due_at, int(row.open_minor), int(row.restoring_minor), row.currency)
-
-
-def _holds(session: DatabaseSession, service: Service, now: datetime) -> tuple[Promise, ...]:
-    found = session.scalars(
-        select(Hold)
-        .where(
-            Hold.operator_id == service.operator_id,
-            Hold.service_id == service.id,
-            Hold.until.is_(None) | (Hold.until > now),
-            or_(Hold.ended_at.is_(None), Hold.ended_at > now),
-        )
-        .order_by(Hold.until.desc())
-        .limit(HOLDS_MOST)
-    )
-    return tuple(Promise(one.id, one.until, one.reason, one.granted_by, one.created_at) for one in found)
-
-
 def _override(session: DatabaseSession, service: Service, now: datetime) -> Earlier | None:
     found = session.scalar(
         select(Override).where(Override.service_id == service.id, Override.ended_at.is_(None), Override.until > now)
@@ -214,14 +181,6 @@ def _override(session: DatabaseSession, service: Service, now: datetime) -> Earl
 def _versions(session: DatabaseSession, ids: set[int | None]) -> dict[int, PlanVersion]:
     known = {one for one in ids if one is not None}
     return {one.id: one for one in session.scalars(select(PlanVersion).where(PlanVersion.id.in_(known)))}
-
-
-def _standing(line: _Line, unpaid: Unpaid | None, holds: tuple[Promise, ...], now: datetime) -> Standing:
-    terms = DunningTerms(line.operator.grace_days, line.operator.overdue_days)
-    # The oldest unpaid invoice decides, and the hold that lasts longest.
-    invoices = (OpenInvoice(unpaid.due_at, unpaid.open_minor),) if unpaid is not None else ()
-    promised = tuple(HoldFacts(one.until) for one in holds)
-    return standing_at(invoices, promised, terms, now, closed=line.service.closed_at is not None).standing
 
 
 def _wants_other(line: _Line, facts: ServiceFacts, standing: Standing) -> bool:

@@ -98,8 +98,18 @@ _PARTS: dict[str, _Part] = {
     ),
     "hold": _Part(
         Kind.HOLD,
-        """SELECT created_at AS at, id, 0 AS sub, jsonb_build_object('hold', id, 'until', until, 'reason', reason,
-            'by', granted_by) AS d FROM holds WHERE operator_id = :operator AND service_id = :service""",
+        """SELECT hold.created_at AS at, hold.id, 0 AS sub, jsonb_build_object('hold', hold.id, 'until', until,
+            'reason', reason, 'by', granted_by, 'kind', kind, 'amount_minor', hold.amount_minor,
+            'currency', operator.currency, 'number', invoice.number) AS d
+        FROM holds AS hold JOIN operators AS operator ON operator.id = hold.operator_id
+        LEFT JOIN invoices AS invoice ON invoice.id = hold.invoice_id
+        WHERE hold.operator_id = :operator AND hold.service_id = :service""",
+    ),
+    "hold_settled": _Part(
+        Kind.HOLD,
+        """SELECT settled_at AS at, id, 0 AS sub, jsonb_build_object('hold', id, 'until', until, 'by', granted_by,
+            'settled', settled) AS d
+        FROM holds WHERE operator_id = :operator AND service_id = :service AND settled_at IS NOT NULL""",
     ),
     "hold_end": _Part(
         Kind.HOLD,

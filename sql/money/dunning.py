@@ -10,9 +10,18 @@ from sqlalchemy.orm import Session
 
 from policy.money.dunning import DAYS_AHEAD, DunningTerms
 from policy.standing import Hold as HoldFacts
-from policy.standing import HoldKind, OpenInvoice, Standing, StandingNow, asserted_at, standing_at
+from policy.standing import (
+    HoldKind,
+    OpenInvoice,
+    Standing,
+    StandingNow,
+    Suspension,
+    asserted_at,
+    standing_at,
+    suspension,
+)
 from sql.models import AssertedStanding, DunningPolicy, Hold, Holiday, Operator, Service
-from sql.money.settling import open_invoices
+from sql.money.settling import OpenAmount, open_invoices
 
 OUTSIDE = "outside"
 # Nothing is looked for further ahead, so what lies further back than that has no say any more either.
@@ -72,30 +81,54 @@ class Standings:
         """For services of one operator, each with the dunning policy of its plan."""
         self._now = now
         self._dunning = Dunning(session, operator, now)
-        self._outside = operator.standings_from == OUTSIDE
+        self.outside = operator.standings_from == OUTSIDE
         self._services = {service.id: (service, policy_id) for service, policy_id in services}
         self._holds = hold_facts(session, operator.id, self._services, now)
         self._asserted: dict[int, Standing] = {}
-        self._invoices: dict[int, tuple[OpenInvoice, ...]] = {}
-        if self._outside:
+        self._invoices: dict[int, list[OpenAmount]] = {}
+        if self.outside:
             self._asserted = asserted_standings(session, operator.id, self._services)
         else:
-            unpaid = open_invoices(session, operator.id, [service.subscriber_id for service, _ in services])
-            self._invoices = {
-                owner: tuple(OpenInvoice(one.invoice.due_at, one.open_minor, one.invoice.id) for one in some)
-                for owner, some in unpaid.items()
-            }
+            owners = [service.subscriber_id for service, _ in services]
+            self._invoices = open_invoices(session, operator.id, owners)
 
     def of(self, service_id: int) -> StandingNow:
         """The standing of one of them."""
-        service, policy_id = self._services[service_id]
-        terms, holds = self._dunning.terms(policy_id), self._holds.get(service_id, ())
+        service, _ = self._services[service_id]
+        terms, holds = self.terms(service_id), self._holds.get(service_id, ())
         closed = service.closed_at is not None
-        if self._outside:
+        if self.outside:
             said = self._asserted.get(service_id, Standing.CURRENT)
             return asserted_at(said, holds, terms, self._now, closed=closed)
-        invoices = self._invoices.get(service.subscriber_id, ())
+        invoices = tuple(_facts(one) for one in self.unpaid(service_id))
         return standing_at(invoices, holds, terms, self._now, closed=closed)
+
+    def terms(self, service_id: int) -> DunningTerms:
+        """The dunning terms of one of them."""
+        return self._dunning.terms(self._services[service_id][1])
+
+    def unpaid(self, service_id: int) -> list[OpenAmount]:
+        """What its customer owes, oldest due first; nothing where another system does the billing."""
+        return self._invoices.get(self._services[service_id][0].subscriber_id, [])
+
+    def is_disputed(self, service_id: int, one: OpenAmount) -> bool:
+        """Whether an invoice does not count now."""
+        holds = self._holds.get(service_id, ())
+        return any(
+            hold.invoice_id == one.invoice.id and (hold.until is None or hold.until > self._now)
+            for hold in holds
+            if hold.kind == HoldKind.DISPUTE
+        )
+
+    def suspension(self, service_id: int, one: OpenAmount | None = None) -> Suspension | None:
+        """When it is suspended if nothing is paid, or if this invoice is not."""
+        invoices = self.unpaid(service_id) if one is None else [one]
+        facts = tuple(_facts(invoice) for invoice in invoices)
+        return suspension(facts, self._holds.get(service_id, ()), self.terms(service_id))
+
+
+def _facts(one: OpenAmount) -> OpenInvoice:
+    return OpenInvoice(one.invoice.due_at, one.open_minor, one.invoice.id)
 
 
 def hold_facts(

@@ -13,6 +13,8 @@ from policy.changes.intent import ChangeKind, Intent
 from policy.changes.route import RouteKind
 from policy.reasons import Reason
 from policy.situation import (
+    Asserted,
+    Coming,
     Decision,
     Earlier,
     EdgeNode,
@@ -25,7 +27,7 @@ from policy.situation import (
     Situation,
     Unpaid,
 )
-from policy.standing import Standing
+from policy.standing import HoldKind, Standing
 
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 PLAN = Access(Kind.GRANT, Reason.PLAN, "10M/50M", ("paid",))
@@ -191,7 +193,17 @@ _lines = st.builds(
     due=_accesses,
     step=st.none() | _steps,
 )
-_promises = st.builds(Promise, _ids, st.none() | _moments, _texts, _people, _moments)
+_promises = st.builds(
+    Promise,
+    _ids,
+    st.none() | _moments,
+    _texts,
+    _people,
+    _moments,
+    st.sampled_from(HoldKind),
+    st.none() | st.integers(1, 10**15),
+    maybe_names,
+)
 _earlier = st.builds(Earlier, _ids, _moments, _texts, _people, _moments)
 _decisions = st.builds(
     Decision,
@@ -249,4 +261,8 @@ situations = st.builds(
     nodes=st.lists(st.builds(EdgeNode, names, st.none() | _moments, st.booleans(), st.booleans()), max_size=3).map(
         tuple
     ),
+    currency=st.just("EUR"),
+    suspension=st.none() | st.builds(Coming, _moments, st.none() | _moments, _texts),
+    outside=st.booleans(),
+    asserted=st.none() | st.builds(Asserted, st.sampled_from(Standing), _moments, names, st.booleans()),
 )

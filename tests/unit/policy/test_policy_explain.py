@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -33,11 +34,12 @@ from policy.changes.intent import ChangeKind, Intent
 from policy.changes.route import RouteKind
 from policy.explain import State, explain
 from policy.reasons import Reason
-from policy.situation import Earlier, EdgeNode, Situation
-from policy.standing import Standing
+from policy.situation import Asserted, Coming, Earlier, EdgeNode, Promise, Situation
+from policy.standing import HoldKind, Standing
 
 SILENT = EdgeNode("node-1", NOW - HOUR, silent=True, behind=False)
 BEHIND = EdgeNode("node-1", NOW, silent=False, behind=True)
+THEIRS = Asserted(Standing.SUSPENDED, NOW - DAY, "Their billing", silent=False)
 BACK = Earlier(1, NOW + DAY, "a mistake. Ours.", "Ewa", NOW - HOUR)
 
 
@@ -89,6 +91,15 @@ TABLE: dict[str, tuple[Situation, State, list[Code], str, str]] = {
         [Code.UNPAID],
         "after a payment of 30.00 EUR a person can approve the restoration",
         "ispagents payment add K-1 --amount 30.00",
+    ),
+    "another system says so": (
+        owing(
+            unpaid=None, outside=True, asserted=Asserted(Standing.SUSPENDED, NOW - DAY, "Their billing", silent=False)
+        ),
+        State.RESTRICTED,
+        [Code.ASSERTED],
+        "because the billing system Their billing says suspended, as of 2026-11-21 16:00; it is restored as soon as",
+        "ispagents timeline anna",
     ),
     "unpaid and offline": (
         owing(sessions=(), last_session=ENDED),
@@ -570,7 +581,7 @@ def test_facts_say_what_they_rest_on() -> None:
     """Money, promise, decision, session, step, refusal and node, each with its row and its moment."""
     found = explain(
         owing(
-            holds=(BACK,),
+            holds=(Promise(1, None, "a friend. Ours.", "Ewa", NOW - HOUR),),
             override=BACK,
             decision=decision(Intent.AWAITING_APPROVAL, held_back="The brake holds. Look."),
             sessions=(line(router=DOWN, in_line=False, applied=None, due=GARDEN, step=step(Enforcement.RETRYING)),),
@@ -588,6 +599,42 @@ def test_facts_say_what_they_rest_on() -> None:
         assert row in rests
     assert {"refused login 3", "router tower-1", "node node-1", "operator"} <= set(rests)
     assert all(fact.at is not None for fact in found.facts if fact.evidence)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            {"suspension": Coming(NOW, NOW + 18 * HOUR, "later")},
+            "Unless something is paid it is suspended at 2026-11-23 10:00, and not at 2026-11-22 16:00, because later.",
+        ),
+        ({"suspension": Coming(NOW, NOW)}, "Unless something is paid it is suspended at 2026-11-22 16:00."),
+        (
+            {"suspension": Coming(NOW, None, "2026-11-22 is a holiday (x)")},
+            "It is not suspended, since no day is allowed for that: 2026-11-22 is a holiday (x).",
+        ),
+        (
+            {"outside": True, "asserted": Asserted(Standing.OVERDUE, NOW, "X", silent=True)},
+            "Another system does the billing here: X says overdue, as of 2026-11-22 16:00; it is silent for too long.",
+        ),
+        ({"outside": True}, "Another system does the billing here, and it has said nothing of this service yet."),
+        (
+            {"holds": (Promise(1, NOW, "pays on Friday", "Ewa", NOW, HoldKind.PROMISE, 750),), "currency": "EUR"},
+            "Ewa took a promise to pay 7.50 EUR and not to suspend before 2026-11-22 16:00: pays on Friday.",
+        ),
+        (
+            {"holds": (Promise(1, NOW, "wrong sum", "Ewa", NOW, HoldKind.DISPUTE, None, "2026-7"),)},
+            "Ewa let invoice 2026-7 not count before 2026-11-22 16:00, since it is disputed: wrong sum.",
+        ),
+        (
+            {"holds": (Promise(1, None, "the mayor", "Ewa", NOW, HoldKind.VIP),)},
+            "Ewa promised neither to remind nor to suspend at all: the mayor.",
+        ),
+    ],
+)
+def test_what_a_suspension_waits_for_is_told(more: dict[str, Any], said: str) -> None:
+    """The hold with who granted it and why, the holiday or the hour, and what another system says."""
+    assert said in [fact.sentence for fact in explain(anna(standing=Standing.OVERDUE, **more)).facts]
 
 
 def test_a_denied_customer_is_never_called_fine() -> None:

@@ -53,6 +53,24 @@ TABLE: list[tuple[Kind, dict[str, Any], str, tuple[str, ...]]] = [
         (),
     ),
     (Kind.HOLD, {"by": "Ewa", "ended": True}, "The promise of Ewa was taken back.", ()),
+    (
+        Kind.HOLD,
+        {"by": "Ewa", "until": AT, "reason": "wages", "kind": "promise", **MONEY, "number": None},
+        "Ewa took a promise to pay 30.00 EUR and not to suspend before 2026-11-22 16:00: wages.",
+        (),
+    ),
+    (
+        Kind.HOLD,
+        {"by": "Ewa", "until": None, "reason": "the mayor", "kind": "reminders_only", "amount_minor": None},
+        "Ewa promised to remind but not to suspend at all: the mayor.",
+        (),
+    ),
+    (
+        Kind.HOLD,
+        {"by": "Ewa", "until": AT, "settled": "broken"},
+        "The promise to pay before 2026-11-22 16:00, which Ewa took, was broken.",
+        (),
+    ),
     (Kind.OVERRIDE, {"by": "Ewa", "ended": True, "early": False}, "The earlier access that Ewa gave back is over.", ()),
     (
         Kind.OVERRIDE,
