@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from sql import audit
+from sql import audit, notices
 from sql.checks import checked_moment, checked_text
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_review
 from sql.models import Invoice, Operator, Payment, PaymentReversal, Subscriber
 from sql.money.invoices import NOTE_MAXIMUM_BYTES, check_amount
 from sql.money.ledger import Entry, Posting, local_day, post
+from sql.money.renewing import renew_ended
 from sql.money.settling import allocate, lock_subscribers, take_back
 
 METHOD_MAXIMUM_BYTES = 64
 EXTERNAL_ID_MAXIMUM_BYTES = 253
 # Two deliveries of one payment at the same moment queue here by their id.
 _EXTERNAL_ID_LOCK = 762394
+
+
+class Received(NamedTuple):
+    """A payment of another system that is booked for a customer."""
+
+    subscriber_id: int
+    amount_minor: int
+    method: str
+    external_id: str
+    received_at: datetime
+    note: str = ""
+
 
 ReversalKind = Literal["refund", "chargeback", "correction"]
 
@@ -88,6 +102,31 @@ def give_credit(
     operator = session.get_one(Operator, subscriber.operator_id)
     credit = Payment(kind="credit", amount_minor=amount_minor, method="credit", external_id=external_id, note=reason)
     return _book(session, operator, subscriber, credit, Posting("discount", amount_minor), actor=actor)
+
+
+class Given(NamedTuple):
+    """A credit to be given. The caller sees to it that `external_id` is new."""
+
+    subscriber_id: int
+    amount_minor: int
+    external_id: str
+    reason: str
+
+
+def give_credits(session: Session, operator: Operator, given: Sequence[Given], *, actor: str) -> list[Payment]:
+    """Give many credits in a fixed number of statements; each was looked at by its caller."""
+    new = [
+        Payment(
+            kind="credit",
+            subscriber_id=one.subscriber_id,
+            amount_minor=one.amount_minor,
+            method="credit",
+            external_id=one.external_id,
+            note=one.reason,
+        )
+        for one in given
+    ]
+    return _book_all(session, operator, [(one, Posting("discount", one.amount_minor)) for one in new], actor)
 
 
 def write_off(session: Session, invoice: Invoice, *, reason: str, actor: str) -> Payment:
@@ -199,33 +238,69 @@ def payment_by_id(session: Session, operator_id: int, payment_id: int) -> Paymen
     return found
 
 
+def receive_payments(
+    session: Session, operator: Operator, received: Sequence[Received], *, actor: str
+) -> list[Payment]:
+    """Book many payments in a fixed number of statements; each of them was looked at, and is new, by its caller."""
+    new = [
+        Payment(
+            kind="money",
+            subscriber_id=one.subscriber_id,
+            amount_minor=one.amount_minor,
+            method=one.method,
+            external_id=one.external_id,
+            note=one.note,
+            received_at=one.received_at,
+        )
+        for one in received
+    ]
+    return _book_all(session, operator, [(one, Posting("cash", one.amount_minor, one.method)) for one in new], actor)
+
+
 def _book(
     session: Session, operator: Operator, subscriber: Subscriber, payment: Payment, source: Posting, *, actor: str
 ) -> Payment:
-    lock_subscribers(session, [subscriber.id])
-    payment.operator_id, payment.subscriber_id = operator.id, subscriber.id
-    payment.currency, payment.booked_by = operator.currency, actor
-    session.add(payment)
+    payment.subscriber_id = subscriber.id
+    return _book_all(session, operator, [(payment, source)], actor)[0]
+
+
+def _book_all(
+    session: Session, operator: Operator, booked: Sequence[tuple[Payment, Posting]], actor: str
+) -> list[Payment]:
+    if not booked:
+        return []
+    subscriber_ids = sorted({payment.subscriber_id for payment, _ in booked})
+    lock_subscribers(session, subscriber_ids)
+    for payment, _ in booked:
+        payment.operator_id, payment.currency, payment.booked_by = operator.id, operator.currency, actor
+        session.add(payment)
     session.flush()
-    entry = Entry(
-        _ENTRY_KIND[payment.kind],
-        subscriber.id,
-        (source, Posting("credit", -payment.amount_minor)),
-        payment_id=payment.id,
-    )
-    post(session, operator, local_day(session, operator), [entry], actor=actor)
-    audit.record(
-        session,
-        operator.id,
-        actor,
-        _EVENT[payment.kind],
-        subscriber_id=subscriber.id,
-        payment=payment.id,
-        amount_minor=payment.amount_minor,
-    )
-    allocate(session, operator, [subscriber.id], actor=actor)
+    entries = [
+        Entry(
+            _ENTRY_KIND[payment.kind],
+            payment.subscriber_id,
+            (source, Posting("credit", -payment.amount_minor)),
+            payment_id=payment.id,
+        )
+        for payment, source in booked
+    ]
+    post(session, operator, local_day(session, operator), entries, actor=actor)
+    for payment, _ in booked:
+        audit.record(
+            session,
+            operator.id,
+            actor,
+            _EVENT[payment.kind],
+            subscriber_id=payment.subscriber_id,
+            payment=payment.id,
+            amount_minor=payment.amount_minor,
+        )
+    allocate(session, operator, subscriber_ids, actor=actor)
+    renew_ended(session, operator, subscriber_ids, actor=actor)
+    money = [payment for payment, _ in booked if payment.kind == "money"]
+    notices.put(session, operator.id, [notices.of_payment(payment.id, payment.subscriber_id) for payment in money])
     defer_review(session, operator.id)
-    return payment
+    return [payment for payment, _ in booked]
 
 
 def _booked(session: Session, operator_id: int, external_id: str) -> Payment | None:
