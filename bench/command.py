@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bench import auth, changes, coa, report
+from bench import auth, billing, changes, coa, report
 from bench.load import LoadError
 from bench.packets import BadReplyError
 from bench.servers.contract import ServerError
@@ -21,6 +21,15 @@ app = typer.Typer(
 WRONG_ARGUMENTS = 2
 FAILED = 1
 INTERRUPTED = 130
+ERRORS = (
+    ServerError,
+    LoadError,
+    BadReplyError,
+    auth.BenchError,
+    coa.CoaBenchError,
+    *changes.ERRORS,
+    *billing.ERRORS,
+)
 
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", dir_okay=True, help="Write the results there as one object.")
@@ -46,12 +55,18 @@ def changes_command(json: Json = None, quick: Quick = False) -> None:
     _bench("changes", lambda: changes.run(quick), json)
 
 
+@app.command(name="billing")
+def billing_command(json: Json = None, quick: Quick = False) -> None:
+    """The nightly run over 1,000,000 services, and the same night once more."""
+    _bench("billing", lambda: billing.run(quick), json)
+
+
 def _bench(name: str, run: Callable[[], dict[str, Any]], json: Path | None) -> None:
     if json is not None:
         _make_sure_of(json)
     try:
         results = run()
-    except (ServerError, LoadError, BadReplyError, auth.BenchError, coa.CoaBenchError, *changes.ERRORS) as problem:
+    except ERRORS as problem:
         _end(str(problem), FAILED)
     except KeyboardInterrupt:
         _end("Stopped; every server of the bench was ended.", INTERRUPTED)

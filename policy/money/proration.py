@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import NamedTuple
 
-from policy.money.pricing import Line, Priced
+from policy.money.charging import NOTHING, Place
+from policy.money.periods import Unit, anchor_of, span_at
+from policy.money.pricing import Discount, Line, Priced, Terms, price_days
 
 
 class Proration(NamedTuple):
@@ -30,6 +32,44 @@ class Proration(NamedTuple):
     def to_pay_minor(self) -> int:
         """What is left to pay; below zero the customer has so much more credit."""
         return self.charge_minor - self.credit_minor
+
+
+NO_MONEY = Proration((), NOTHING)
+
+
+def change_now(
+    place: Place,
+    old: Terms,
+    new: Terms,
+    lines: Sequence[Line],
+    discounts: Sequence[Discount],
+    today: date,
+    *,
+    days_before: int,
+) -> tuple[Proration, Place]:
+    """What another plan from today on costs, and where the service stands then. `lines`: what was invoiced of it.
+
+    The new plan's first period ends on the customer's anchored day where both plans count in months; free days
+    that were given beyond what is paid stay free. A price agreed for the old plan ends with it.
+    """
+    after = place._replace(next_plan_on=None, price_minor=None)
+    if old.prepaid:
+        anchor_day = new.anchor_day or today.day
+        return NO_MONEY, after._replace(starts_on=today, billed_until=None, anchor_day=anchor_day, next_on=today)
+    back = unused(lines, today)
+    if new.prepaid:
+        restart = after._replace(starts_on=min(today, place.starts_on), billed_until=None, next_on=today)
+        return Proration(back, NOTHING), restart
+    if place.billed_until is None or place.billed_until <= today:
+        start = place.billed_until or place.starts_on
+        return NO_MONEY, after._replace(anchor_day=new.anchor_day or anchor_of(start, place.anchor_day))
+    months = old.period.unit == new.period.unit == Unit.MONTH
+    anchor_day = new.anchor_day or (place.anchor_day if months else today.day)
+    span = span_at(today, new.period, anchor_day)
+    paid_until = max((line.end for line in lines if line.end is not None), default=place.billed_until)
+    until = span.end + max(place.billed_until - paid_until, timedelta())
+    stands = after._replace(anchor_day=anchor_day, billed_until=until, next_on=until - timedelta(days=days_before))
+    return Proration(back, price_days(new, span, discounts)), stands
 
 
 def unused(lines: Sequence[Line], today: date) -> tuple[Line, ...]:

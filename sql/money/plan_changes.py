@@ -1,0 +1,235 @@
+"""Another plan for a service: now, with the unused days given back and the new ones charged, or with the next period.
+
+What it costs is shown first, and what was shown is what is booked: the customer is locked in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import insert, text, update
+from sqlalchemy.orm import Session
+
+from policy.money.charging import Place
+from policy.money.pricing import Line
+from policy.money.proration import NO_MONEY, Proration, change_now
+from sql import audit
+from sql.errors import Refused
+from sql.jobs import defer_review
+from sql.models import CreditLine, Operator, Payment, Plan, Service, ServiceBilling, Subscriber
+from sql.money.invoices import InvoiceDraft, LineDraft, issue, start_of_day
+from sql.money.ledger import Entry, Posting, local_day, post
+from sql.money.places import Moved, Standing, standings, store_places, terms_of
+from sql.money.renewing import renew_ended
+from sql.money.settling import allocate, lock_subscribers
+from sql.sessions import database_time
+
+# What was invoiced of a service for days that are still to come, and what was given back of them before.
+_LINES = text("""
+SELECT line.kind, line.description, line.net_minor, line.tax_basis_points, line.tax_minor, line.plan_id,
+       line.period_start, line.period_end
+FROM invoice_lines AS line JOIN invoices AS invoice ON invoice.id = line.invoice_id
+WHERE line.operator_id = :operator AND line.service_id = :service AND line.period_end > :today
+  AND line.kind IN ('period', 'discount', 'proration') AND invoice.voided_at IS NULL
+UNION ALL
+SELECT line.kind, line.description, line.net_minor, line.tax_basis_points, line.tax_minor, line.plan_id,
+       line.period_start, line.period_end
+FROM credit_lines AS line JOIN payments AS payment ON payment.id = line.payment_id
+WHERE line.operator_id = :operator AND line.service_id = :service AND line.period_end > :today
+  AND payment.reversed_minor = 0
+""")
+_MARK_FIRST = text("SELECT review_service(:operator, :service)")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """What a change of plan does: from which day on, what it costs at once, and where the service stands then.
+
+    `standing` None: the billing cycle does not charge this service.
+    """
+
+    plan: Plan
+    on: date
+    proration: Proration
+    standing: Standing | None
+    place: Place | None = None
+
+
+def preview_change(session: Session, service: Service, plan: Plan, *, at_period_end: bool) -> PlanChange:
+    """What another plan would cost, and when it would begin. The customer is locked, so that it can be done as shown.
+
+    Raises Refused where the service has the plan already, is closed, or has prepaid time left, which has no price in
+    days.
+    """
+    if service.closed_at is not None:
+        raise Refused(f"The service {service.username!r} is closed; add a new one instead.")
+    lock_subscribers(session, [service.subscriber_id])
+    operator = session.get_one(Operator, service.operator_id)
+    today = local_day(session, operator)
+    found = standings(session, operator, [service.id])
+    one = found[0] if found else None
+    waits = one is not None and one.next_plan is not None
+    if plan.id == service.plan_id and not (waits and at_period_end):
+        raise Refused(f"The service {service.username!r} has the plan {plan.name!r} already.")
+    if one is None:
+        return PlanChange(plan, today, NO_MONEY, None)
+    if at_period_end:
+        return PlanChange(plan, _period_end(one, operator, today), NO_MONEY, one)
+    if one.plan.prepaid and one.prepaid_until is not None and one.prepaid_until > database_time(session):
+        raise Refused(
+            f"{service.username!r} has prepaid time until {one.prepaid_until.isoformat(timespec='minutes')}; "
+            "let the new plan begin then, with --at-period-end."
+        )
+    known = {"operator": operator.id, "service": service.id, "today": today}
+    proration, place = change_now(
+        one.place,
+        one.plan,
+        terms_of(plan),
+        [Line(*row) for row in session.execute(_LINES, known)],
+        one.discounts,
+        today,
+        days_before=operator.invoice_days_before,
+    )
+    return PlanChange(plan, today, proration, one, place)
+
+
+def change_plan_of(session: Session, service: Service, plan: Plan, *, at_period_end: bool, actor: str) -> PlanChange:
+    """Do what `preview_change` shows; the network's part becomes a change that is approved as any other."""
+    change = preview_change(session, service, plan, at_period_end=at_period_end)
+    operator = session.get_one(Operator, service.operator_id)
+    if change.standing is None:
+        session.execute(_MARK_FIRST, {"operator": operator.id, "service": service.id})
+        service.plan_id = plan.id
+        session.flush()
+    elif change.place is None:
+        _wait(session, service, change, change.standing, actor)
+    else:
+        _begin(session, operator, change, change.standing, change.place, actor)
+    audit.record(
+        session,
+        operator.id,
+        actor,
+        "service:plan:change",
+        service_id=service.id,
+        subscriber_id=service.subscriber_id,
+        plan=plan.name,
+        on=change.on.isoformat(),
+        credit_minor=change.proration.credit_minor,
+        charge_minor=change.proration.charge_minor,
+    )
+    defer_review(session, operator.id)
+    session.refresh(service)
+    return change
+
+
+def _period_end(one: Standing, operator: Operator, today: date) -> date:
+    if one.plan.prepaid:
+        until = one.prepaid_until
+        return max(today, until.astimezone(ZoneInfo(operator.time_zone)).date()) if until is not None else today
+    return max(today, one.place.billed_until or one.place.starts_on)
+
+
+def _wait(session: Session, service: Service, change: PlanChange, one: Standing, actor: str) -> None:
+    """Let the cycle begin the plan on its day; the present plan again means that none waits any more."""
+    stays = change.plan.id == service.plan_id
+    next_on = one.place.next_on
+    session.execute(
+        update(ServiceBilling)
+        .where(ServiceBilling.service_id == service.id)
+        .values(
+            next_plan_id=None if stays else change.plan.id,
+            next_plan_by=None if stays else actor,
+            next_plan_on=None if stays else change.on,
+            next_on=change.on if next_on is None else min(next_on, change.on),
+        )
+    )
+
+
+def _begin(session: Session, operator: Operator, change: PlanChange, one: Standing, place: Place, actor: str) -> None:
+    subscriber = session.get_one(Subscriber, one.subscriber_id)
+    lines = [*change.proration.given_back, *change.proration.charged.lines]
+    drafts = [
+        LineDraft(
+            line.kind,
+            line.description,
+            line.net_minor,
+            line.tax_basis_points,
+            line.tax_minor,
+            one.service_id,
+            line.plan_id,
+            line.start,
+            line.end,
+        )
+        for line in lines
+    ]
+    prepaid_until = one.prepaid_until
+    if change.plan.billing == "prepaid" and not one.plan.prepaid:
+        prepaid_until = database_time(session)
+    elif change.plan.billing != "prepaid" and one.plan.prepaid:
+        prepaid_until = None
+    store_places(session, operator.id, [Moved(one, place, change.plan.id, prepaid_until)])
+    if change.proration.to_pay_minor > 0:
+        due_at = start_of_day(change.on + timedelta(days=operator.due_days), operator)
+        issue(session, operator, [InvoiceDraft(subscriber, due_at, drafts, change.plan.name)], actor=actor)
+    elif change.proration.to_pay_minor < 0:
+        _give_back(session, operator, subscriber, drafts, change, actor)
+    renew_ended(session, operator, [subscriber.id], actor=actor)
+
+
+def _give_back(
+    session: Session,
+    operator: Operator,
+    subscriber: Subscriber,
+    lines: Sequence[LineDraft],
+    change: PlanChange,
+    actor: str,
+) -> None:
+    """A credit made of lines: revenue and tax go back as they were booked, and the customer has so much more."""
+    amount = -change.proration.to_pay_minor
+    payment = Payment(
+        operator_id=operator.id,
+        subscriber_id=subscriber.id,
+        kind="credit",
+        amount_minor=amount,
+        currency=operator.currency,
+        method="credit",
+        note=f"unused days before {change.plan.name}"[:200],
+        booked_by=actor,
+    )
+    session.add(payment)
+    session.flush()
+    rows = [
+        {
+            "operator_id": operator.id,
+            "payment_id": payment.id,
+            "line": number,
+            "kind": line.kind,
+            "description": line.description,
+            "service_id": line.service_id,
+            "plan_id": line.plan_id,
+            "period_start": line.period_start,
+            "period_end": line.period_end,
+            "net_minor": line.net_minor,
+            "tax_basis_points": line.tax_basis_points,
+            "tax_minor": line.tax_minor,
+        }
+        for number, line in enumerate(lines, 1)
+    ]
+    session.execute(insert(CreditLine), rows)
+    postings = [
+        Posting("discount" if line.kind == "discount" else "revenue", -line.net_minor, plan_id=line.plan_id)
+        for line in lines
+        if line.net_minor
+    ]
+    tax = -sum(line.tax_minor for line in lines)
+    entry = Entry(
+        "credit",
+        subscriber.id,
+        [*postings, *([Posting("tax", tax)] if tax else []), Posting("credit", -amount)],
+        payment_id=payment.id,
+    )
+    post(session, operator, local_day(session, operator), [entry], actor=actor)
+    allocate(session, operator, [subscriber.id], actor=actor)

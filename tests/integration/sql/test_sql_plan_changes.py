@@ -1,0 +1,106 @@
+"""Another plan: shown to the minor unit, then booked just so, now or with the next period."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from fixtures_database import ACTOR, Database
+from shop import Shop
+
+from sql.errors import Refused
+from sql.models import Invoice, Service, ServiceBilling, Subscriber
+from sql.money.ledger import balances
+from sql.money.plan_changes import PlanChange, change_plan_of, preview_change
+from sql.money.settling import credit_minor
+
+TODAY = datetime.now(UTC).date()
+WEEK_AGO = TODAY - timedelta(days=7)
+TAX = {"tax_basis_points": 2000, "period_unit": "day", "period_count": 28}
+
+
+def _preview(shop: Shop, service: Service, plan: Any, *, at_period_end: bool = False) -> PlanChange:
+    with shop.isp.web() as session:
+        return preview_change(session, session.get_one(Service, service.id), plan, at_period_end=at_period_end)
+
+
+def _change(shop: Shop, service: Service, plan: Any, *, at_period_end: bool = False) -> PlanChange:
+    with shop.isp.web() as session:
+        mine = session.get_one(Service, service.id)
+        return change_plan_of(session, mine, plan, at_period_end=at_period_end, actor=ACTOR)
+
+
+def _held(shop: Shop, service: Service) -> tuple[int, int, dict[str, int]]:
+    """Invoices, credit and what the ledger holds of the owner."""
+    with shop.isp.web() as session:
+        owner = session.get_one(Subscriber, service.subscriber_id)
+        count = session.query(Invoice).filter_by(subscriber_id=owner.id).count()
+        return count, credit_minor(session, owner), balances(session, shop.isp.operator_id, owner.id)
+
+
+def test_up_and_down_again_costs_the_days_of_each(database: Database) -> None:
+    """A week of 28 days is used: 21 days back, 28 days of the new plan; down on the same day gives all of it back.
+
+    Revenue and tax go back as they were booked; what was paid stays the customer's.
+    """
+    shop = Shop(database)
+    small, large = shop.plan("small", 2800, **TAX), shop.plan("large", 5600, **TAX)
+    service = shop.sell("zofia", small, WEEK_AGO)
+    shop.night(TODAY)
+    shop.isp.pay(service.subscriber_id, 2800)
+    shown = _preview(shop, service, large)
+    assert (shown.proration.credit_minor, shown.proration.charge_minor) == (2100, 5600)
+    assert shown.proration == _change(shop, service, large).proration
+    count, credit, held = _held(shop, service)
+    assert (count, credit, held["receivable"]) == (2, 0, 3500)
+    assert (shop.isp.fresh(service).plan_id, held["revenue"]) == (large.id, -5250)
+    shop.isp.pay(service.subscriber_id, 3500)
+    down = _change(shop, service, small).proration
+    assert (down.credit_minor, down.charge_minor) == (5600, 2800)
+    count, credit, held = _held(shop, service)
+    assert (count, credit, held["receivable"]) == (2, 2800, 0)
+    assert abs(held["tax"] + 583) <= 1  # of 3500, rounded line by line
+    assert sum(held.values()) == 0
+    again = _preview(shop, service, large).proration
+    assert (again.credit_minor, again.charge_minor) == (2800, 5600)
+
+
+def test_a_plan_that_begins_with_the_next_period(database: Database) -> None:
+    """Nothing is paid now; the cycle charges the new plan's price in time and changes the plan on its day."""
+    shop = Shop(database, invoice_days_before=5)
+    small, large = shop.plan("small", 2800), shop.plan("large", 5600)
+    start = date(TODAY.year + 1, 1, 1)
+    service = shop.sell("zofia", small, start)
+    shop.night(start)
+    change = _change(shop, service, large, at_period_end=True)
+    assert (change.on, change.proration.to_pay_minor) == (date(start.year, 2, 1), 0)
+    shop.night(date(start.year, 1, 31))
+    assert shop.isp.fresh(service).plan_id == small.id
+    assert [one[0][3] for one in shop.invoices()] == [2800, 5600]
+    shop.night(date(start.year, 2, 1))
+    assert shop.isp.fresh(service).plan_id == large.id
+    shop.isp.review()
+    with shop.isp.web() as session:
+        place = session.get_one(ServiceBilling, service.id)
+        assert (place.next_plan_id, place.next_on) == (None, date(start.year, 2, 24))
+    with pytest.raises(Refused, match="already"):
+        _preview(shop, service, large)
+
+
+def test_prepaid_time_is_no_money(database: Database) -> None:
+    """While time is left another plan begins at its end; from charged to prepaid the unused days buy time."""
+    shop = Shop(database)
+    monthly, prepaid = (
+        shop.plan("monthly", 2800, period_unit="day", period_count=28),
+        shop.plan("ahead", 700, billing="prepaid", period_unit="week"),
+    )
+    service = shop.sell("zofia", monthly, WEEK_AGO)
+    shop.night(TODAY)
+    shop.isp.pay(service.subscriber_id, 2800)
+    _change(shop, service, prepaid)
+    until = shop.isp.fresh(service).prepaid_until
+    assert until is not None
+    assert until.date() == TODAY + timedelta(days=7)
+    assert _held(shop, service)[1] == 1400
+    with pytest.raises(Refused, match="at-period-end"):
+        _preview(shop, service, monthly)
+    assert _change(shop, service, monthly, at_period_end=True).on == until.date()
