@@ -36,6 +36,7 @@ class Count:
     """Statements; known when the block has ended."""
 
     total: int = 0
+    seconds: float = 0.0
 
 
 class Statements:
@@ -57,7 +58,9 @@ class Statements:
             connection.execute("ALTER SYSTEM SET log_statement = 'all'")
             self._mark(connection, "reload", "SELECT pg_reload_conf()")
             begin = self._mark(connection, "begin")
+            began = time.monotonic()
             yield count
+            count.seconds = time.monotonic() - began
             end = self._mark(connection, "end")
             connection.execute("ALTER SYSTEM RESET log_statement")
             connection.execute("SELECT pg_reload_conf()")

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from sql.enforcement import enforce
-from sql.intent import renew_authorised
+from sql.intent import REVIEWS_AT_ONCE, renew_authorised
 from sql.jobs import defer_enforce, driver_connection, review_lock, take_over_waiting
 from sql.reviews import review
 from sql.sessions import acting_for, database_time
@@ -24,7 +24,8 @@ def review_operator(engine: Engine, operator_id: int) -> int:
                 take_over_waiting(session, review_lock(operator_id))
             taken = review_some(session, operator_id)
         total += taken
-        if taken == 0:
+        # What comes meanwhile has a job of its own.
+        if taken < REVIEWS_AT_ONCE:
             return total
 
 
