@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from datetime import UTC, datetime
 
 from policy.documents import LIST_MAXIMUM
 from policy.errors import PolicyError
+from policy.windows import zone
 from sql.errors import Refused
 
 NAME_MAXIMUM_BYTES = 253  # one RADIUS string attribute (RFC 2865 section 5)
+CONTACT_MAXIMUM_BYTES = {
+    "email": 320,
+    "phone": 64,
+    "language": 2,
+    "time_zone": 64,
+    "area": 253,
+    "address": 2048,
+    "tax_number": 64,
+}
+LETTERHEAD_MAXIMUM_BYTES = {
+    "legal_name": 1024,
+    "address": 2048,
+    "tax_name": 64,
+    "tax_number": 64,
+    "payment_details": 2048,
+}
 # Terms are counted in days from a date of ours; outside these years their sums would leave the calendar.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -33,6 +51,29 @@ def checked_text(what: str, value: str, maximum_bytes: int) -> str:
     if "\0" in value:
         raise Refused(f"The {what} must not hold a zero byte.")
     return value
+
+
+def check_contact(contact: dict[str, str]) -> None:
+    """How a customer is reached and written to, as far as it is given. Raises Refused."""
+    for key, value in contact.items():
+        checked_text(key.replace("_", " "), value, CONTACT_MAXIMUM_BYTES[key])
+    check_language(contact.get("language", "en"))
+    try:
+        zone(contact.get("time_zone", "UTC"))
+    except PolicyError as error:
+        raise Refused(f"The subscriber cannot be stored: {error}.") from error
+
+
+def check_letterhead(letterhead: dict[str, str]) -> None:
+    """What stands on an operator's invoices. Raises Refused."""
+    for key, value in letterhead.items():
+        checked_text(key.replace("_", " "), value, LETTERHEAD_MAXIMUM_BYTES[key])
+
+
+def check_language(language: str) -> None:
+    """Raises Refused for what is not the code of a language (ISO 639-1)."""
+    if not re.fullmatch("[a-z]{2}", language):
+        raise Refused(f"The language {language[:60]!r} is not known; write two small letters such as en.")
 
 
 def checked_routes(routes: list[str]) -> list[str]:

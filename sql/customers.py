@@ -18,7 +18,16 @@ from policy.mac import canonical_mac
 from policy.money.currency import is_known
 from policy.windows import zone
 from sql import audit
-from sql.checks import NAME_MAXIMUM_BYTES, checked_moment, checked_routes, checked_text
+from sql.checks import (
+    LETTERHEAD_MAXIMUM_BYTES,
+    NAME_MAXIMUM_BYTES,
+    check_contact,
+    check_language,
+    check_letterhead,
+    checked_moment,
+    checked_routes,
+    checked_text,
+)
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_review
 from sql.models import Operator, Plan, PlanVersion, Router, Service, Subscriber
@@ -28,8 +37,6 @@ from sql.money.terms import change_terms, check_terms
 from sql.secrets import SecretBox, service_password_place
 from sql.sessions import database_time
 
-CONTACT_MAXIMUM_BYTES = {"email": 320, "phone": 64, "language": 2, "time_zone": 64}
-FEED_HOURS_MAXIMUM = 24 * 366
 CURRENCIES = "three capital letters such as EUR"
 
 
@@ -134,14 +141,7 @@ def add_subscriber(
     session: Session, operator_id: int, *, reference: str, name: str, actor: str, **contact: str
 ) -> Subscriber:
     """A new subscriber; `reference` is the customer number."""
-    for key, value in contact.items():
-        checked_text(key.replace("_", " "), value, CONTACT_MAXIMUM_BYTES[key])
-    if not re.fullmatch("[a-z]{2}", contact.get("language", "en")):
-        raise Refused(f"The language {contact['language']!r} is not known; write two small letters such as en.")
-    try:
-        zone(contact.get("time_zone", "UTC"))
-    except PolicyError as error:
-        raise Refused(f"The subscriber cannot be stored: {error}.") from error
+    check_contact(contact)
     subscriber = Subscriber(
         operator_id=operator_id,
         reference=_name("customer number", reference),
@@ -152,6 +152,23 @@ def add_subscriber(
     session.flush()
     audit.record(session, operator_id, actor, "subscriber:account:add", subscriber_id=subscriber.id, name=name)
     return subscriber
+
+
+def set_subscriber(session: Session, subscriber: Subscriber, *, actor: str, **contact: str) -> None:
+    """Change how a customer is reached and written to: name, and the contact of `add_subscriber`.
+
+    Invoices that were issued keep what stood on them.
+    """
+    if "name" in contact:
+        _name("name", contact["name"], 1024)
+    check_contact({key: value for key, value in contact.items() if key != "name"})
+    for key, value in contact.items():
+        setattr(subscriber, key, value)
+    session.flush()
+    said: dict[str, Any] = {"changed": sorted(contact)}
+    audit.record(
+        session, subscriber.operator_id, actor, "subscriber:account:change", subscriber_id=subscriber.id, **said
+    )
 
 
 def subscriber_by_reference(session: Session, operator_id: int, reference: str) -> Subscriber:
@@ -274,6 +291,8 @@ def service_by_username(session: Session, operator_id: int, username: str) -> Se
 
 
 def _check_operator(operator: Operator) -> None:
+    check_letterhead({key: getattr(operator, key) or "" for key in LETTERHEAD_MAXIMUM_BYTES})
+    check_language(operator.language or "en")
     try:
         if operator.time_zone is not None:
             zone(operator.time_zone)

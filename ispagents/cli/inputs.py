@@ -23,6 +23,7 @@ SECRET_LETTERS = 32
 # Without those that look alike on paper (0O, 1lI), since somebody types it into a router.
 LETTERS = "".join(sorted(set(string.ascii_letters + string.digits) - set("0O1lIo")))
 
+_HOURS = re.compile(r"((?:[01][0-9]|2[0-3]):[0-5][0-9])-((?:[01][0-9]|2[0-3]):[0-5][0-9])")
 _GIGABYTES = re.compile(r"[0-9]{1,7}(\.[0-9]{1,3})?")
 
 
@@ -59,9 +60,37 @@ def moment(text: str, time_zone: str) -> datetime:
         raise Problem(f"{_short(text)} is not a date; write 2026-12-05 or 2026-12-05T18:00+01:00.") from error
 
 
+def local_day(text: str) -> date:
+    """A day such as 2026-12-05. Raises Problem."""
+    try:
+        if len(text) != len("2026-12-05"):
+            raise ValueError(text)
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Problem(f"{_short(text)} is not a day; write it as 2026-12-05.") from error
+
+
 def optional_moment(text: str, time_zone: str) -> datetime | None:
     """A moment, or None for `none` and for an empty text."""
     return moment(text, time_zone) if text and text != "none" else None
+
+
+def hours(text: str) -> tuple[time, time] | tuple[None, None]:
+    """Hours of a day such as 21:00-08:00, over midnight where the end is earlier; `none` for none. Raises Problem."""
+    if text == "none":
+        return None, None
+    found = _HOURS.fullmatch(text.replace(" ", ""))
+    if found is None:
+        raise Problem(f"{_short(text)} are no hours; write 21:00-08:00, or none.")
+    start, end = time.fromisoformat(found[1]), time.fromisoformat(found[2])
+    if start == end:
+        raise Problem(f"{_short(text)} begins and ends at the same time; write none, or two different ones.")
+    return start, end
+
+
+def several_lines(text: str | None) -> str | None:
+    """What somebody typed on one line with `\\n` between the lines."""
+    return text.replace("\\n", "\n") if text is not None else None
 
 
 def json_object(text: str, option: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption
-from ispagents.cli.inputs import given, json_array, json_object
+from ispagents.cli.inputs import given, hours, json_array, json_object, several_lines
 from sql.customers import add_operator, set_operator
 from sql.models import Operator
 from sql.roles import Role
@@ -18,6 +18,13 @@ from sql.sessions import acting_for, operator_names
 app = typer.Typer(no_args_is_help=True, help="The ISPs; every other thing belongs to one.")
 
 Days = Annotated[int | None, typer.Option(min=0, max=365, show_default=False)]
+LegalName = Annotated[str | None, typer.Option(help="As on invoices.", show_default=False)]
+Lines = Annotated[str | None, typer.Option(help="As on invoices; write \\n for a new line.", show_default=False)]
+TaxName = Annotated[str | None, typer.Option(help="What the tax is called, such as VAT.", show_default=False)]
+Quiet = Annotated[
+    str | None,
+    typer.Option(help="Customers are told nothing in these hours, such as 21:00-08:00; none: at any time."),
+]
 
 
 @app.command("add")
@@ -75,6 +82,13 @@ def change(
     change_days: Annotated[
         int | None, typer.Option(min=1, max=365, help="A change that waits longer expires and is planned anew.")
     ] = None,
+    legal_name: LegalName = None,
+    address: Lines = None,
+    tax_name: TaxName = None,
+    tax_number: Annotated[str | None, typer.Option(help="As on invoices.", show_default=False)] = None,
+    payment_details: Lines = None,
+    language: Annotated[str | None, typer.Option(help="Two small letters, such as en.", show_default=False)] = None,
+    quiet: Quiet = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change an operator's choices."""
@@ -86,7 +100,15 @@ def change(
         brake_number=brake_number,
         brake_free=brake_free,
         change_days=change_days,
+        legal_name=legal_name,
+        address=several_lines(address),
+        tax_name=tax_name,
+        tax_number=tax_number,
+        payment_details=several_lines(payment_details),
+        language=language,
     )
+    if quiet is not None:
+        options["quiet_from"], options["quiet_until"] = hours(quiet)
     if payment_feed_hours is not None:
         options["payment_feed_hours"] = payment_feed_hours or None
     if approval_rules is not None:
@@ -134,4 +156,11 @@ def _row(operator: Operator) -> dict[str, Any]:
         "payment_feed_hours": operator.payment_feed_hours,
         "change_days": operator.change_days,
         "writes_stopped_at": operator.writes_stopped_at,
+        "legal_name": operator.legal_name,
+        "address": operator.address,
+        "tax_name": operator.tax_name,
+        "tax_number": operator.tax_number,
+        "payment_details": operator.payment_details,
+        "language": operator.language,
+        "quiet": f"{operator.quiet_from:%H:%M}-{operator.quiet_until:%H:%M}" if operator.quiet_from else None,
     }

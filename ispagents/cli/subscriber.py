@@ -9,9 +9,10 @@ import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption, SearchOption
-from ispagents.cli.inputs import given
+from ispagents.cli.inputs import given, several_lines
 from ispagents.cli.output import money_text
-from sql.customers import add_subscriber, subscriber_by_reference
+from ispagents.errors import Problem
+from sql.customers import add_subscriber, set_subscriber, subscriber_by_reference
 from sql.listing import services_of, subscribers
 from sql.models import Operator, Subscriber
 from sql.money.settling import credit_minor, open_invoices
@@ -21,23 +22,76 @@ app = typer.Typer(no_args_is_help=True, help="The customers, known by their cust
 EMPTY = "There is no subscriber yet; add one with `ispagents subscriber add NUMBER NAME`."
 
 
+Language = Annotated[str | None, typer.Option(help="Two small letters, such as en.")]
+TimeZone = Annotated[str | None, typer.Option(help="IANA name, such as Europe/Warsaw.")]
+Area = Annotated[str | None, typer.Option(help="Where they live, as you divide it; outages are made good by it.")]
+Address = Annotated[str | None, typer.Option(help="As on invoices; write \\n for a new line.")]
+TaxNumber = Annotated[str | None, typer.Option(help="As on invoices.")]
+
+
 @app.command("add")
 def add(
     reference: Annotated[str, typer.Argument(help="The customer number.")],
     name: str,
     email: Annotated[str | None, typer.Option()] = None,
     phone: Annotated[str | None, typer.Option()] = None,
-    language: Annotated[str | None, typer.Option(help="Two small letters, such as en.")] = None,
-    time_zone: Annotated[str | None, typer.Option(help="IANA name, such as Europe/Warsaw.")] = None,
+    language: Language = None,
+    time_zone: TimeZone = None,
+    area: Area = None,
+    address: Address = None,
+    tax_number: TaxNumber = None,
     operator: OperatorOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Add a subscriber."""
-    contact = given(email=email, phone=phone, language=language, time_zone=time_zone)
+    contact = given(
+        email=email,
+        phone=phone,
+        language=language,
+        time_zone=time_zone,
+        area=area,
+        address=several_lines(address),
+        tax_number=tax_number,
+    )
     with common.acting(operator) as (session, operator_id):
         subscriber = add_subscriber(
             session, operator_id, reference=reference, name=name, actor=common.actor(), **contact
         )
+        session.refresh(subscriber)
+        row = _row(subscriber)
+    common.show_one(row, as_json=as_json)
+
+
+@app.command("set")
+def change(
+    reference: Annotated[str, typer.Argument(help="The customer number.")],
+    name: Annotated[str | None, typer.Option()] = None,
+    email: Annotated[str | None, typer.Option()] = None,
+    phone: Annotated[str | None, typer.Option()] = None,
+    language: Language = None,
+    time_zone: TimeZone = None,
+    area: Area = None,
+    address: Address = None,
+    tax_number: TaxNumber = None,
+    operator: OperatorOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Change how a customer is reached and written to; invoices that were issued stay as they are."""
+    contact = given(
+        name=name,
+        email=email,
+        phone=phone,
+        language=language,
+        time_zone=time_zone,
+        area=area,
+        address=several_lines(address),
+        tax_number=tax_number,
+    )
+    if not contact:
+        raise Problem("Say what to change, such as --email; `ispagents subscriber set --help` lists it all.")
+    with common.acting(operator) as (session, operator_id):
+        subscriber = subscriber_by_reference(session, operator_id, reference)
+        set_subscriber(session, subscriber, actor=common.actor(), **contact)
         session.refresh(subscriber)
         row = _row(subscriber)
     common.show_one(row, as_json=as_json)
@@ -106,4 +160,7 @@ def _row(subscriber: Subscriber) -> dict[str, Any]:
         "phone": subscriber.phone,
         "language": subscriber.language,
         "time_zone": subscriber.time_zone,
+        "area": subscriber.area,
+        "address": subscriber.address,
+        "tax_number": subscriber.tax_number,
     }

@@ -229,6 +229,7 @@ class CompensationRow(Base):
         ForeignKeyConstraint(["operator_id", "compensation_id"], ["compensations.operator_id", "compensations.id"]),
         ForeignKeyConstraint(*_SERVICE),
         ForeignKeyConstraint(["operator_id", "payment_id"], ["payments.operator_id", "payments.id"]),
+        Index("compensation_rows_service", "operator_id", "service_id"),
     )
     compensation_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     service_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -236,6 +237,8 @@ class CompensationRow(Base):
     state: Mapped[str] = mapped_column(Text, server_default="planned")
     billed_before: Mapped[date | None]
     billed_after: Mapped[date | None]
+    starts_before: Mapped[date | None]
+    starts_after: Mapped[date | None]
     prepaid_before: Mapped[OptionalMoment]
     prepaid_after: Mapped[OptionalMoment]
     payment_id: Mapped[OptionalBig]

@@ -248,6 +248,8 @@ CREATE TABLE compensation_rows (
     state text NOT NULL DEFAULT 'planned' CHECK (state IN ('planned', 'applied', 'undone', 'stuck')),
     billed_before date,
     billed_after date,
+    starts_before date,
+    starts_after date,
     prepaid_before timestamptz,
     prepaid_after timestamptz,
     payment_id bigint,
@@ -257,6 +259,7 @@ CREATE TABLE compensation_rows (
     FOREIGN KEY (operator_id, service_id) REFERENCES services (operator_id, id),
     FOREIGN KEY (operator_id, payment_id) REFERENCES payments (operator_id, id)
 );
+CREATE INDEX compensation_rows_service ON compensation_rows (operator_id, service_id);
 
 -- Whatever moves a suspension marks the services that it may move: those that owe something.
 CREATE FUNCTION review_debtors() RETURNS trigger LANGUAGE plpgsql AS $$
