@@ -14,8 +14,10 @@ from ispagents.cli.output import money_text
 from ispagents.errors import Problem
 from sql.customers import subscriber_by_reference
 from sql.listing import Billed, invoices
-from sql.models import Invoice, Operator
-from sql.money.invoices import issue_invoice, void_invoice
+from sql.models import Invoice, InvoiceLine, Operator, Subscriber
+from sql.money.invoices import invoice_by_number, issue_invoice, void_invoice
+from sql.money.payments import write_off
+from sql.money.reading import PaidBy, lines, paid_by
 
 app = typer.Typer(no_args_is_help=True, help="What subscribers owe, and until when.")
 
@@ -92,6 +94,75 @@ def void(
         invoice = void_invoice(session, operator_id, number, actor=common.actor(), reason=reason)
         row = {"number": invoice.number, "state": "void", "voided_at": invoice.voided_at}
     common.show_one(row, as_json=as_json)
+
+
+@app.command("write-off")
+def give_up(
+    number: Annotated[str, typer.Argument(help="The invoice's number, such as 2026-17.")],
+    reason: Annotated[str, typer.Option(help="Why nothing more is asked for.")],
+    operator: OperatorOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Give up what is left of an invoice. `payment correct` takes it back."""
+    with common.acting(operator) as (session, operator_id):
+        invoice = invoice_by_number(session, operator_id, number)
+        loss = write_off(session, invoice, reason=reason, actor=common.actor())
+        row = {
+            "number": number,
+            "payment": loss.id,
+            "amount": money_text(loss.amount_minor, loss.currency),
+            "amount_minor": loss.amount_minor,
+            "reason": reason,
+        }
+    common.show_one(row, as_json=as_json)
+
+
+@app.command("show")
+def show(
+    number: Annotated[str, typer.Argument(help="The invoice's number, such as 2026-17.")],
+    operator: OperatorOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show an invoice with its lines, and what paid it."""
+    with common.acting(operator) as (session, operator_id):
+        invoice = invoice_by_number(session, operator_id, number)
+        reference = session.get_one(Subscriber, invoice.subscriber_id).reference
+        row = {
+            **_row(Billed(invoice, reference)),
+            "issued_on": str(invoice.issued_on),
+            "tax": money_text(invoice.tax_minor, invoice.currency),
+            "tax_minor": invoice.tax_minor,
+            "void_reason": invoice.void_reason,
+            "lines": [_line(line, invoice.currency) for line in lines(session, invoice)],
+            "paid_by": [_paid(one, invoice.currency) for one in paid_by(session, invoice)],
+        }
+    if not as_json:
+        row["lines"] = [f"{line['description'] or line['kind']} {line['net']}" for line in row["lines"]]
+        row["paid_by"] = [f"{one['kind']} {one['payment']} ({one['method']}) {one['amount']}" for one in row["paid_by"]]
+    common.show_one(row, as_json=as_json)
+
+
+def _line(line: InvoiceLine, currency: str) -> dict[str, Any]:
+    return {
+        "kind": line.kind,
+        "description": line.description,
+        "period_start": str(line.period_start) if line.period_start else None,
+        "period_end": str(line.period_end) if line.period_end else None,
+        "net": money_text(line.net_minor, currency),
+        "net_minor": line.net_minor,
+        "tax_minor": line.tax_minor,
+    }
+
+
+def _paid(one: PaidBy, currency: str) -> dict[str, Any]:
+    return {
+        "payment": one.payment_id,
+        "kind": one.kind.replace("_", " "),
+        "method": one.method,
+        "amount": money_text(one.amount_minor, currency),
+        "amount_minor": one.amount_minor,
+        "received_at": one.received_at,
+    }
 
 
 def _row(one: Billed) -> dict[str, Any]:
