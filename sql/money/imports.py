@@ -18,7 +18,7 @@ from sql import audit
 from sql.checks import checked_text
 from sql.errors import NotFound, Refused
 from sql.models import Import, ImportRow, Operator
-from sql.money.incoming import AT_ONCE, Taken, refusal, take_in
+from sql.money.incoming import AT_ONCE, Taken, checked_source, refusal, take_in
 from sql.sessions import database_time
 
 FILE_NAME_MAXIMUM_BYTES: Final = 1024
@@ -43,6 +43,7 @@ def preview(
     session: Session, operator: Operator, data: bytes, *, file_name: str, source: str, terms: Terms, actor: str
 ) -> Preview:
     """Read a file and store what each row says; nothing is booked. Raises TableError, or Refused."""
+    checked_source(source)
     checked_text("name of the file", file_name, FILE_NAME_MAXIMUM_BYTES)
     statement = read_statement(read_table(data), terms)
     if not statement.rows:

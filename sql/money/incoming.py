@@ -68,8 +68,7 @@ def take_in(
     What cannot be a payment is refused by itself and stored nowhere. All of it is one transaction with the bookings.
     Raises Refused for a source without a name.
     """
-    if not checked_text("name of the source", source, SOURCE_MAXIMUM_BYTES).strip():
-        raise Refused("The source of the payments needs a name.")
+    checked_source(source)
     if len(payments) > AT_ONCE:
         raise Refused(f"At most {AT_ONCE} payments are taken in at once.")
     now = database_time(session)
@@ -87,6 +86,13 @@ def take_in(
         Taken(one.external_id, Outcome.REFUSED, why) if why else taken[one.external_id]
         for one, why in zip(payments, refused, strict=True)
     ]
+
+
+def checked_source(source: str) -> str:
+    """The name of a source. Raises Refused."""
+    if not checked_text("name of the source", source, SOURCE_MAXIMUM_BYTES).strip():
+        raise Refused("The source of the payments needs a name.")
+    return source
 
 
 def refusal(one: Incoming, now: datetime) -> str:
