@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from typing import Any
 
@@ -38,6 +37,7 @@ from sql.secrets import SecretBox, service_password_place
 from sql.sessions import database_time
 
 CURRENCIES = "three capital letters such as EUR"
+FEED_HOURS_MAXIMUM = 24 * 366  # a year: a feed that is silent for longer is none
 
 
 def add_operator(session: Session, *, name: str, currency: str, actor: str, **options: Any) -> Operator:
