@@ -5,14 +5,16 @@ from __future__ import annotations
 import typer
 
 from ispagents.cli import (
+    api_token,
     audit,
     batch,
     change,
     channel,
     compensation,
+    credit,
     db,
-    dunning,
     document,
+    dunning,
     explain,
     hold,
     holiday,
@@ -23,8 +25,11 @@ from ispagents.cli import (
     operator,
     override,
     payment,
+    payment_file,
+    payment_review,
     person,
     plan,
+    provider,
     router,
     router_test,
     service,
@@ -42,6 +47,9 @@ NOUNS = {
     "router": router.app,
     "invoice": invoice.app,
     "payment": payment.app,
+    "credit": credit.app,
+    "provider": provider.app,
+    "token": api_token.app,
     "hold": hold.app,
     "dunning": dunning.app,
     "holiday": holiday.app,
@@ -66,6 +74,9 @@ def mount(app: typer.Typer) -> None:
     change.app.command("undo")(override.undo)
     invoice.app.command("document")(document.invoice_document)
     payment.app.command("receipt")(document.payment_receipt)
+    payment.app.command("import")(payment_file.import_file)
+    payment.app.command("apply")(payment_file.apply_file)
+    payment.app.add_typer(payment_review.app, name="review")
     router.app.command("test")(router_test.examine_router)
     for name, commands in NOUNS.items():
         app.add_typer(commands, name=name)
