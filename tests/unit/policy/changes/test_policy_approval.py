@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from policy.changes.approval import (
     AUTOMATIC,
     DEFAULT_RULES,
+    RULES_MAXIMUM,
     TAKES_AWAY,
     UNBRAKED,
+    ApprovalRule,
     ApprovalTerms,
     Asked,
     hindrance,
@@ -52,6 +54,10 @@ def test_by_default_nothing_that_takes_access_away_runs_by_itself():
         ({"hours": [22, 6], "people": 2}, Asked(ChangeKind.PLAN, hour=3), 2),
         ({"hours": [22, 6], "people": 2}, Asked(ChangeKind.PLAN, hour=6), 0),
         ({"hours": [18, 24], "people": 2}, Asked(ChangeKind.PLAN, hour=23), 2),
+        ({"hours": [22, 6], "people": 2}, Asked(ChangeKind.PLAN, hour=22), 2),
+        ({"hours": [22, 6], "people": 2}, Asked(ChangeKind.PLAN, hour=21), 0),
+        ({"hours": [24, 6], "people": 2}, Asked(ChangeKind.PLAN, hour=0), 2),
+        ({"more_than": 0, "people": 2}, Asked(ChangeKind.PLAN, today=1), 2),
     ],
 )
 def test_a_rule_is_for_what_it_names(rule, asked, people):
@@ -128,3 +134,78 @@ def test_any_json_is_rules_or_one_sentence(document):
     """Whatever a person types."""
     with contextlib.suppress(PolicyError):
         assert read_rules([document]) == ()
+
+
+SHOULD = {
+    "must be an object with name and people": "text",
+    "has 'when', which is not known here": {"name": "x", "people": 1, "who": "me", "when": 7},
+    "needs a name of 1 to 200 letters": {"name": "x" * 201, "people": 1},
+    "needs people: 0 (it runs by itself), 1 or 2": {"name": "x", "people": 3},
+    "has a more_than that is no whole number": {"name": "x", "people": 1, "more_than": 1.5},
+    "has kinds that are none of open, suspend, restore, plan, address, close": {
+        "name": "x",
+        "people": 1,
+        "kinds": ["plan", "nonsense"],
+    },
+    "has plans that are no names": {"name": "x", "people": 1, "plans": ["Home", 7]},
+    "has hours that are not two whole numbers from 0 to 24, such as [8, 18]": {
+        "name": "x",
+        "people": 1,
+        "hours": [8, 18, 20],
+    },
+    "has hours that begin and end at the same hour": {"name": "x", "people": 1, "hours": [0, 24]},
+}
+
+
+@pytest.mark.parametrize(("said", "wrong"), SHOULD.items())
+def test_what_is_wrong_with_a_rule_is_one_sentence(said, wrong):
+    """Whole, with the rule's number."""
+    with pytest.raises(PolicyError) as raised:
+        read_rules([{"name": "good", "people": 1}, wrong])
+    assert str(raised.value) == f"approval rule 2 {said}"
+
+
+def test_a_rule_is_read_whole():
+    """Everything that it may hold, up to the limits; hours count from midnight."""
+    document = {
+        "name": "x" * 200,
+        "people": 2,
+        "kinds": ["plan"],
+        "plans": ["Home"],
+        "hours": [24, 6],
+        "more_than": 10**9,
+    }
+    assert read_rules([document]) == (
+        ApprovalRule("x" * 200, 2, frozenset({ChangeKind.PLAN}), frozenset({"Home"}), (0, 6), 10**9),
+    )
+    assert read_rules([{"name": "x", "people": 0}]) == (ApprovalRule("x", 0),)
+    with pytest.raises(PolicyError):
+        read_rules([document | {"more_than": 10**9 + 1}])
+
+
+def test_there_is_a_limit_of_rules():
+    """Fifty are read, and one more is one sentence."""
+    assert len(read_rules([{"name": "x", "people": 1}] * RULES_MAXIMUM)) == RULES_MAXIMUM
+    with pytest.raises(PolicyError) as raised:
+        read_rules([{"name": "x", "people": 1}] * (RULES_MAXIMUM + 1))
+    assert str(raised.value) == "there can be at most 50 approval rules"
+
+
+def test_the_verdict_names_its_rule_and_what_held_it_back():
+    """As it stands in the audit and on the page of those that wait."""
+    assert verdict(Asked(ChangeKind.SUSPEND), ApprovalTerms()) == (1, "a person approves", "")
+    everything = ApprovalTerms(frozenset(ChangeKind), brakes=BrakeTerms(number=3, free=0))
+    assert verdict(Asked(ChangeKind.PLAN, ran=3, active=1000), everything).held_back == (
+        "Rules have approved 3 of these today, and the brake lets 3 run by themselves."
+    )
+    assert hindrance(Asked(ChangeKind.SUSPEND, feed_silent=True, router_down="tower")) == (
+        "No payment has come in for longer than is usual here, so nobody is cut off until one does."
+    )
+    assert hindrance(Asked(ChangeKind.CLOSE, router_down="tower")) == (
+        "The router tower is down, so nobody on it is cut off until it answers again."
+    )
+
+
+def test_the_brake_in_numbers():
+    """Five in a hundred of those in use, twenty at least, five hundred at most."""
+    assert [allowed(active, BrakeTerms()) for active in (0, 400, 1000, 10_000, 100_000)] == [20, 20, 50, 500, 500]

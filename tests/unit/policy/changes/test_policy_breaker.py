@@ -44,6 +44,11 @@ def test_the_time_left_alone_grows_and_is_bounded(misses):
     assert (left_alone_s(misses) > 0) == (misses >= MISSES_TO_OPEN)
 
 
+def test_the_time_left_alone_doubles():
+    """10 s after the third silence in a row, then twice as long each time, and two minutes at most."""
+    assert [left_alone_s(misses) for misses in (2, 3, 4, 6, 7, 10**9)] == [0.0, 10.0, 20.0, 80.0, 120.0, 120.0]
+
+
 def test_a_few_silences_open_it_and_not_fewer():
     """Two lost answers are an accident; the third in a row leaves the router alone for the first time."""
     assert not down(MISSES_TO_OPEN - 1).is_open
@@ -102,3 +107,20 @@ def test_accounting_tells_that_it_lives_and_nothing_of_its_coa():
     assert health.down_since is None
     assert health.is_open
     assert after(health, Heard.MISS, NOW + timedelta(hours=1), probe=True).down_since == NOW + timedelta(hours=1)
+
+
+def test_an_answer_is_remembered_through_silences_and_never_moves_back():
+    """Attempts end in any order; the latest answer is when the router was last well."""
+    answered = after(Health(), Heard.ANSWER, NOW)
+    assert after(answered, Heard.ANSWER, NOW - timedelta(hours=1)).answered_at == NOW
+    assert after(answered, Heard.ANSWER, NOW + timedelta(hours=1)).answered_at == NOW + timedelta(hours=1)
+    assert after(answered, Heard.MISS, NOW + timedelta(hours=2)).answered_at == NOW
+
+
+def test_a_silence_without_a_probe_counts_once_the_time_is_over():
+    """The last moment of being left alone belongs to those that may send again."""
+    opened = down()
+    assert opened.left_alone_until is not None
+    again = after(opened, Heard.MISS, opened.left_alone_until)
+    assert again.misses == MISSES_TO_OPEN + 1
+    assert after(Health(), Heard.MISS, NOW).left_alone_until is None

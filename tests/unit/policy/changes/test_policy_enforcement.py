@@ -39,7 +39,7 @@ def test_every_route_says_what_proof_it_expects_and_why():
 def test_the_proof_has_time_for_two_interims(interval_s):
     """One may be lost, and there is a minute at least."""
     assert verify_within_s(interval_s) >= VERIFY_SHORTEST_S
-    assert verify_within_s(interval_s) > 2 * interval_s
+    assert verify_within_s(interval_s) == max(60.0, 2 * interval_s + 30)
 
 
 @pytest.mark.parametrize("still_reports", [True, False])
@@ -48,3 +48,17 @@ def test_the_alarm_says_what_is_so_and_what_to_try(still_reports):
     assert unproved(restricting=True, still_reports=still_reports).startswith("Still unrestricted: ")
     assert unproved(restricting=False, still_reports=still_reports).startswith("Still with the earlier access: ")
     assert "by hand" in unproved(restricting=True, still_reports=still_reports)
+
+
+def test_the_alarm_is_told_whole():
+    """Each word of it is an instruction to somebody at night."""
+    assert unproved(restricting=True, still_reports=True) == (
+        "Still unrestricted: the router acknowledged the disconnect, but the session goes on reporting. It is "
+        "disconnected again by itself; if that does not help, remove the session on the router by hand, and look "
+        "whether the router knows it under another session id or user name."
+    )
+    assert unproved(restricting=False, still_reports=False) == (
+        "Still with the earlier access: the router acknowledged the disconnect, but no Stop and no new login came. "
+        "Look on the router whether the session is still there and remove it by hand; if it is gone, the router's "
+        "accounting does not reach this server."
+    )

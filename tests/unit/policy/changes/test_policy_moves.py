@@ -26,6 +26,17 @@ def test_only_the_table_moves(life):
             move(table, now, to)
 
 
+def test_the_error_says_what_is_allowed_instead():
+    """In words that do not change from run to run; an end says that it is one."""
+    with pytest.raises(MoveNotAllowed) as from_here:
+        move(enforcement.MOVES, Enforcement.RETRYING, Enforcement.STUCK)
+    assert str(from_here.value) == (
+        "it is retrying and cannot become stuck; from here it may become: started, superseded, verified"
+    )
+    with pytest.raises(MoveNotAllowed, match=r"from here it may become: nothing, it has ended$"):
+        move(enforcement.MOVES, Enforcement.VERIFIED, Enforcement.STARTED)
+
+
 @pytest.mark.parametrize(("table", "states"), LIVES)
 def test_every_state_stands_in_its_table(table, states):
     """No state is forgotten, and every move leads to one."""
@@ -60,3 +71,8 @@ def test_a_step_found_started_may_be_sent_again():
 def test_waits_grow_up_to_a_limit(attempt):
     """Each failure waits at least as long as the one before, and none longer than the longest."""
     assert 0 < retry_after_s(attempt) <= retry_after_s(attempt + 1) <= RETRY_LONGEST_S
+
+
+def test_waits_double_from_two_seconds():
+    """2 s, 4 s, 8 s, and five minutes at last."""
+    assert [retry_after_s(attempt) for attempt in (1, 2, 3, 8, 9)] == [2.0, 4.0, 8.0, 256.0, 300.0]

@@ -191,3 +191,70 @@ def test_the_sentence_names_what_coa_cannot_change():
     """An operator reads why the customer drops."""
     assert "the address list" in choose(GRANT, OVERDUE, WITHOUT_LISTS).why
     assert "the routes" in choose(GRANT, GRANT._replace(routes=("10.1.0.0/24 0.0.0.0 1",)), WITH_LISTS).why
+
+
+@pytest.mark.parametrize(
+    ("applied", "changes", "abilities", "why"),
+    [
+        (GRANT, {"rate_limit": "1M/1M"}, WITHOUT_LISTS, "CoA can change the speed on this router, so {stays}"),
+        (GRANT, {"group": "g"}, WITHOUT_LISTS, "CoA can change Mikrotik-Group on this router, so {stays}"),
+        (GRANT, {"pool": "p"}, WITH_LISTS, "CoA cannot change the address pool on this router, so {redials}"),
+        (GRANT, {"address": "100.64.0.7"}, WITH_LISTS, "CoA cannot change the address on this router, so {redials}"),
+        (
+            GRANT,
+            {"address_lists": (), "rate_limit": ""},
+            WITH_LISTS,
+            "CoA can replace the address list and the speed but not remove it, {none} so {redials}",
+        ),
+        (
+            GRANT,
+            {"routes": ("10.1.0.0/24 0.0.0.0 1",), "address_lists": ("other",)},
+            WITHOUT_LISTS,
+            "CoA cannot change the routes and the address list on this router, so {redials}",
+        ),
+        (
+            GRANT,
+            {"plan_session_timeout_s": 60, "session_timeout_s": 60},
+            WITHOUT_LISTS,
+            "CoA can change the session time on this router, so {stays}",
+        ),
+        (GRANT, {}, WITHOUT_LISTS, "The session already has this access."),
+        (None, {}, WITH_LISTS, "What this session was given is not known, so it is disconnected; {client}"),
+        (
+            GRANT,
+            {"kind": Kind.DENY},
+            WITH_LISTS,
+            "The service gets no access any more, so the session is disconnected.",
+        ),
+        (
+            GRANT,
+            {},
+            Abilities(dynamic_authorization=False),
+            "This router takes no CoA or Disconnect, so the change waits for the next login.",
+        ),
+    ],
+)
+def test_why_in_words(applied, changes, abilities, why):
+    """Whole sentences: they stand in previews that people approve."""
+    client = "the client redials with the new access."
+    words = {
+        "stays": "the session stays up.",
+        "redials": f"the session is disconnected; {client}",
+        "client": client,
+        "none": "and the new access has none,",
+    }
+    assert choose(applied, GRANT._replace(**changes), abilities).why == why.format(**words)
+
+
+def test_what_is_left_of_the_session_time_is_sent():
+    """The time that is left now; where it is not known, the plan's own."""
+    target = GRANT._replace(rate_limit="1M/1M", plan_session_timeout_s=3600)
+    for left_s, sent in ((50, "50"), (0, "3600")):
+        route = choose(GRANT, target._replace(session_timeout_s=left_s), WITHOUT_LISTS)
+        assert route.attributes == (("Mikrotik-Rate-Limit", "1M/1M"), ("Session-Timeout", sent))
+
+
+def test_what_runs_down_by_itself_is_no_difference():
+    """Less time and fewer bytes left than at the login are no change."""
+    had = GRANT._replace(plan_session_timeout_s=3600, session_timeout_s=3600, total_limit_bytes=10)
+    assert choose(had, had._replace(session_timeout_s=7, total_limit_bytes=3), WITHOUT_LISTS).kind == RouteKind.NOTHING

@@ -6,7 +6,7 @@ from policy_strategies import accesses
 
 from policy.access import Access, Kind
 from policy.changes.route import Abilities, RouteKind, choose
-from policy.changes.settle import choose_unsettled
+from policy.changes.settle import choose_unsettled, once_more
 from policy.reasons import Reason
 
 PAID = Access(Kind.GRANT, Reason.PLAN, "10M/50M", ("paid",))
@@ -21,7 +21,7 @@ def test_a_restored_customer_whose_suspension_was_never_answered_is_told_again()
     route = choose_unsettled(PAID, (OVERDUE,), PAID, LISTS)
     assert route.kind == RouteKind.COA
     assert ("Mikrotik-Address-List", "paid") in route.attributes
-    assert "never answered" in route.why
+    assert route.why.startswith("An earlier CoA was never answered, so what the session has is not known. CoA can ")
 
 
 def test_a_router_that_cannot_change_it_back_ends_the_session():
@@ -40,3 +40,11 @@ def test_the_route_is_enough_from_everywhere(applied, attempted, target, able):
     assert all(order.index(one.kind) <= order.index(route.kind) for one in each)
     if route.kind == RouteKind.COA:
         assert all(one.attributes == route.attributes for one in each if one.kind == RouteKind.COA)
+
+
+def test_the_second_sending_says_why():
+    """The same packet twice on a timeline would be a riddle."""
+    assert once_more(29.6) == (
+        "An earlier CoA to this session was not answered at once and may still arrive, which would undo this; so the "
+        "same is sent once more in 30 s."
+    )
