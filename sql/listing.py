@@ -159,16 +159,25 @@ def payments(
     return [(payment, reference) for payment, reference in session.execute(query)]
 
 
-def holds(session: Session, operator_id: int, *, after: str = "", limit: int = PAGE) -> list[tuple[Hold, str]]:
-    """Holds with their service's user name, the newest first; `after` is an id."""
+class Held(NamedTuple):
+    """A hold, the user name of its service, and the number of the invoice that is disputed."""
+
+    hold: Hold
+    username: str
+    invoice: str
+
+
+def holds(session: Session, operator_id: int, *, after: str = "", limit: int = PAGE) -> list[Held]:
+    """Holds, the newest first; `after` is an id."""
     rows = session.execute(
-        select(Hold, Service.username)
+        select(Hold, Service.username, Invoice.number)
         .join(Service, Service.id == Hold.service_id)
+        .outerjoin(Invoice, Invoice.id == Hold.invoice_id)
         .where(Hold.operator_id == operator_id, Hold.id < _number(after))
         .order_by(Hold.id.desc())
         .limit(limit)
     )
-    return [(hold, username) for hold, username in rows]
+    return [Held(hold, username, number or "") for hold, username, number in rows]
 
 
 def changes(

@@ -63,11 +63,12 @@ def moment(text: str, time_zone: str) -> datetime:
 def local_day(text: str) -> date:
     """A day such as 2026-12-05. Raises Problem."""
     try:
-        if len(text) != len("2026-12-05"):
-            raise ValueError(text)
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise Problem(f"{_short(text)} is not a day; write it as 2026-12-05.") from error
+        found = date.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.isoformat() != text:
+        raise Problem(f"{_short(text)} is not a day; write it as 2026-12-05.")
+    return found
 
 
 def optional_moment(text: str, time_zone: str) -> datetime | None:

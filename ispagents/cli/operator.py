@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption
 from ispagents.cli.inputs import given, hours, json_array, json_object, several_lines
 from sql.customers import add_operator, set_operator
-from sql.models import Operator
+from sql.models import DunningPolicy, Operator
+from sql.money.policies import policy_by_name
 from sql.roles import Role
 from sql.sessions import acting_for, operator_names
 
@@ -79,8 +80,25 @@ def change(
         int | None,
         typer.Option(min=0, max=24 * 365, help="After so long without a payment nobody is suspended; 0: not watched."),
     ] = None,
+    dunning: Annotated[
+        str | None, typer.Option(help="The dunning policy; none: --grace-days and --overdue-days alone.")
+    ] = None,
+    standings_from: Annotated[
+        str | None, typer.Option(help="What decides a standing: invoices, or outside (another billing system).")
+    ] = None,
+    standing_feed_hours: Annotated[
+        int | None,
+        typer.Option(min=0, max=24 * 366, help="Nobody is suspended after so long without a word from outside; 0: off"),
+    ] = None,
     change_days: Annotated[
         int | None, typer.Option(min=1, max=365, help="A change that waits longer expires and is planned anew.")
+    ] = None,
+    billing_hour: Annotated[
+        int | None, typer.Option(min=0, max=23, help="The billing cycle runs from this hour of the operator's day on.")
+    ] = None,
+    due_days: Annotated[int | None, typer.Option(min=0, max=365, help="An invoice is due after so many days.")] = None,
+    invoice_days_before: Annotated[
+        int | None, typer.Option(min=0, max=60, help="Periods are invoiced so many days before they begin.")
     ] = None,
     legal_name: LegalName = None,
     address: Lines = None,
@@ -100,6 +118,10 @@ def change(
         brake_number=brake_number,
         brake_free=brake_free,
         change_days=change_days,
+        standings_from=standings_from,
+        billing_hour=billing_hour,
+        due_days=due_days,
+        invoice_days_before=invoice_days_before,
         legal_name=legal_name,
         address=several_lines(address),
         tax_name=tax_name,
@@ -109,6 +131,8 @@ def change(
     )
     if quiet is not None:
         options["quiet_from"], options["quiet_until"] = hours(quiet)
+    if standing_feed_hours is not None:
+        options["standing_feed_hours"] = standing_feed_hours or None
     if payment_feed_hours is not None:
         options["payment_feed_hours"] = payment_feed_hours or None
     if approval_rules is not None:
@@ -118,6 +142,9 @@ def change(
     if refusals is not None:
         options["refusals"] = json_object(refusals, "--refusals")
     with common.acting(name) as (session, operator_id):
+        if dunning is not None:
+            policy = policy_by_name(session, operator_id, dunning) if dunning != "none" else None
+            options["dunning_policy_id"] = policy.id if policy is not None else None
         operator = set_operator(session, operator_id, actor=common.actor(), **options)
         session.refresh(operator)
         row = _row(operator)
@@ -155,7 +182,14 @@ def _row(operator: Operator) -> dict[str, Any]:
         "brake_free": operator.brake_free,
         "payment_feed_hours": operator.payment_feed_hours,
         "change_days": operator.change_days,
+        "dunning": _dunning(operator),
+        "standings_from": operator.standings_from,
+        "standing_feed_hours": operator.standing_feed_hours,
         "writes_stopped_at": operator.writes_stopped_at,
+        "charges_from": operator.charges_from.isoformat() if operator.charges_from else None,
+        "billing_hour": operator.billing_hour,
+        "due_days": operator.due_days,
+        "invoice_days_before": operator.invoice_days_before,
         "legal_name": operator.legal_name,
         "address": operator.address,
         "tax_name": operator.tax_name,
@@ -164,3 +198,10 @@ def _row(operator: Operator) -> dict[str, Any]:
         "language": operator.language,
         "quiet": f"{operator.quiet_from:%H:%M}-{operator.quiet_until:%H:%M}" if operator.quiet_from else None,
     }
+
+
+def _dunning(operator: Operator) -> str | None:
+    session = object_session(operator)
+    if session is None or operator.dunning_policy_id is None:
+        return None
+    return session.get_one(DunningPolicy, operator.dunning_policy_id).name

@@ -52,7 +52,8 @@ def tell(session: Session, service: Service, now: datetime) -> dict[str, Any]:
         "prepaid_until": service.prepaid_until,
         "bound_to": _bindings(session, service),
         "holds": [
-            {"id": hold.id, "until": hold.until, "reason": hold.reason} for hold in active_holds(session, service, now)
+            {"id": one.id, "kind": one.kind, "until": one.until, "reason": one.reason, "granted_by": one.granted_by}
+            for one in active_holds(session, service, now)
         ],
         "sessions": _sessions(session, service, decider, now),
         "waiting_changes": [

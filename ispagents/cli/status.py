@@ -86,6 +86,10 @@ def _change_problems(changes: dict[str, int]) -> list[str]:
         "silent_routers": "{} routers do not answer CoA while changes wait for them; `ispagents network status`",
         "stopped_operators": "{} operators have stopped all network writes, and their changes wait; "
         "`ispagents network start` lets them go on",
+        "silent_payment_feeds": "{} operators have had no payment for longer than is set, so nobody is suspended "
+        "there; see whether payments still come in",
+        "silent_standing_feeds": "{} operators have not heard from their billing system for longer than is set, so "
+        "nobody is suspended there; `ispagents standing list` says since when",
         "failed_notices": "{} notices could not be sent within a day; `ispagents notice list --failed` says why",
         "unknown_notices": "{} notices may or may not have been sent, since the worker or the gateway gave no answer; "
         "`ispagents notice list --failed` shows them",
@@ -108,7 +112,8 @@ def _database_says() -> tuple[list[dict[str, Any]], dict[str, int]]:
             nodes = [dict(row) for row in rows.mappings()]
             changes = connection.execute(text("SELECT * FROM machine_health()")).mappings().one()
             notices = connection.execute(text("SELECT * FROM notice_health()")).mappings().one()
-            return nodes, {**changes, **notices}
+            feeds = connection.execute(text("SELECT * FROM feed_health()")).mappings().one()
+            return nodes, {**changes, **notices, **feeds}
     finally:
         engine.dispose()
 

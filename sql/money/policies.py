@@ -14,7 +14,7 @@ from sql import audit
 from sql.checks import EARLIEST, LATEST, NAME_MAXIMUM_BYTES, checked_text
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_review
-from sql.models import DunningPolicy, Holiday
+from sql.models import DunningPolicy, Holiday, Plan
 
 REMINDERS_MAXIMUM = 16
 REMINDERS_FROM, REMINDERS_TO = -60, 365
@@ -48,6 +48,16 @@ def policy_by_name(session: Session, operator_id: int, name: str) -> DunningPoli
     if found is None:
         raise NotFound(f"There is no dunning policy {name!r}; `ispagents dunning list` shows those there are.")
     return found
+
+
+def use_for_plan(session: Session, plan: Plan, name: str, *, actor: str) -> Plan:
+    """Give a plan the dunning policy of this name, which beats the operator's; "" takes it away. Raises NotFound."""
+    policy = policy_by_name(session, plan.operator_id, name) if name else None
+    plan.dunning_policy_id = policy.id if policy is not None else None
+    session.flush()
+    audit.record(session, plan.operator_id, actor, "plan:dunning:change", plan=plan.name, dunning=name)
+    defer_review(session, plan.operator_id)
+    return plan
 
 
 def policies(session: Session, operator_id: int, *, after: str = "", limit: int = PAGE) -> list[DunningPolicy]:

@@ -82,8 +82,7 @@ def assert_standings(
     Run twice, or in another order, the same rows end in the same standings. No rows at all mean that the source lives
     and has nothing new. Raises Refused for a source without a name, or for more than ROWS_AT_ONCE rows.
     """
-    if not checked_text("source", source, SOURCE_MAXIMUM_BYTES).strip():
-        raise Refused("The source must have a name, such as the other system's.")
+    check_source(source)
     if len(rows) > ROWS_AT_ONCE:
         raise Refused(f"At most {ROWS_AT_ONCE} standings are taken in at once; send the rest in another call.")
     owned = services_of(session, operator_id, rows)
@@ -131,6 +130,12 @@ def known_standings(session: Session, operator_id: int, service_ids: Sequence[in
     mine = (AssertedStanding.operator_id == operator_id, AssertedStanding.service_id.in_(service_ids))
     rows = session.scalars(select(AssertedStanding).where(*mine).execution_options(populate_existing=True))
     return {one.service_id: one for one in rows}
+
+
+def check_source(source: str) -> None:
+    """Raises Refused for a source that cannot be named so."""
+    if not checked_text("source", source, SOURCE_MAXIMUM_BYTES).strip():
+        raise Refused("The source must have a name, such as the other system's.")
 
 
 def check_assertion(row: Assertion, now: datetime) -> str:
