@@ -16,9 +16,11 @@ from policy.facts import AtLimit, SuspendedLook
 from sql.customers import add_plan, change_plan, plan_by_name
 from sql.listing import plans
 from sql.models import Operator, Plan, PlanVersion
+from sql.money.policies import use_for_plan
 
 app = typer.Typer(no_args_is_help=True, help="What is sold: speed, price, limits, and how a suspended service looks.")
 
+NO_DUNNING = "none"
 RADIUS_MAXIMUM = 2**32 - 1  # a RADIUS integer (RFC 2865 section 5)
 EMPTY = "There is no plan yet; add one with `ispagents plan add NAME --rate 10M/50M --price 15.00`."
 
@@ -126,6 +128,20 @@ def change(
         )
         row = _row(plan, _version(session, plan), currency)
     common.show_one(row, as_json=as_json)
+
+
+@app.command("set")
+def choose(
+    name: str,
+    dunning: Annotated[str, typer.Option(help="The dunning policy, which beats the operator's; none: the operator's.")],
+    operator: OperatorOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Choose what follows an unpaid invoice of a plan's services; the plan itself stays as it is."""
+    with common.acting(operator) as (session, operator_id):
+        plan = plan_by_name(session, operator_id, name)
+        use_for_plan(session, plan, "" if dunning == NO_DUNNING else dunning, actor=common.actor())
+    common.show_one({"name": name, "dunning": None if dunning == NO_DUNNING else dunning}, as_json=as_json)
 
 
 @app.command("list")
