@@ -63,6 +63,7 @@ class Change(Base):
         Index("changes_state", "operator_id", "state", "id"),
         Index("changes_batch", "operator_id", "batch_id", "id", postgresql_where=text("batch_id IS NOT NULL")),
         Index("changes_decided", "operator_id", "kind", "decided_at", postgresql_where=text("rule IS NOT NULL")),
+        Index("changes_approved", "operator_id", "kind", "decided_at", postgresql_where=text("state = 'approved'")),
         ForeignKeyConstraint(["operator_id", "batch_id"], ["batches.operator_id", "batches.id"]),
         ForeignKeyConstraint(["operator_id", "undoes_change_id"], ["changes.operator_id", "changes.id"]),
     )

@@ -102,3 +102,6 @@ CREATE FUNCTION notice_health() RETURNS TABLE (failed_notices bigint, unknown_no
     $$;
 REVOKE EXECUTE ON FUNCTION notice_health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION notice_health() TO ispagents_web;
+
+-- For reports: what was suspended and restored, when.
+CREATE INDEX changes_approved ON changes (operator_id, kind, decided_at) WHERE state = 'approved';
