@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
-import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
@@ -20,8 +19,6 @@ from sql.money.promises import settle_promises
 from sql.money.reminders import remind
 from sql.money.runs import begin_run, count_run, finish_run
 from sql.sessions import acting_for
-
-log = structlog.get_logger("worker.billing_cycle")
 
 Part = Callable[[Session, Operator, date], int]
 
@@ -53,16 +50,7 @@ def bill_operator(
     _repeat(engine, operator_id, day, close_overdue, go_on, "closed")
     _repeat(engine, operator_id, day, settle_promises, go_on, "")
     with acting_for(engine, operator_id) as session:
-        run = finish_run(session, operator_id, day, actor=ACTOR)
-    log.info(
-        "the billing cycle has ended",
-        operator=operator_id,
-        day=day.isoformat(),
-        invoices=run.invoices,
-        reminders=run.reminders,
-        problems=run.problems,
-    )
-    return run
+        return finish_run(session, operator_id, day, actor=ACTOR)
 
 
 def _repeat(engine: Engine, operator_id: int, day: date, part: Part, go_on: Callable[[], None], counted: str) -> None:

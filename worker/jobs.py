@@ -76,7 +76,8 @@ def build_app(conninfo: str, engine: Engine, routers: RouterWorker) -> App:
         ended = threading.Event()
         try:
             cycle = billing_cycle.bill_operator
-            await in_lane(Lane.NIGHT, cycle, engine, operator_id, date.fromisoformat(day), ended.is_set)
+            row = await in_lane(Lane.NIGHT, cycle, engine, operator_id, date.fromisoformat(day), ended.is_set)
+            log.info("a billing cycle has ended", operator=operator_id, invoices=row.invoices, problems=row.problems)
         finally:
             ended.set()  # a worker that is to stop does not wait for the end of the night
 

@@ -8,14 +8,17 @@ from ispagents.cli import (
     api_token,
     audit,
     batch,
+    billing,
     change,
     channel,
     compensation,
     credit,
     db,
+    discount,
     document,
     dunning,
     explain,
+    fee,
     hold,
     holiday,
     invoice,
@@ -35,6 +38,7 @@ from ispagents.cli import (
     router,
     router_test,
     service,
+    service_money,
     standing,
     subscriber,
     template,
@@ -60,6 +64,9 @@ NOUNS = {
     "change": change.app,
     "person": person.app,
     "batch": batch.app,
+    "billing": billing.app,
+    "discount": discount.app,
+    "fee": fee.app,
     "override": override.app,
     "network": network.app,
     "audit": audit.app,
@@ -76,6 +83,8 @@ NOUNS = {
 def mount(app: typer.Typer) -> None:
     """Add all commands."""
     change.app.command("undo")(override.undo)
+    service.app.command("plan")(service_money.change_plan)
+    service.app.command("topup")(service_money.topup)
     invoice.app.command("document")(document.invoice_document)
     payment.app.command("receipt")(document.payment_receipt)
     payment.app.command("import")(payment_file.import_file)

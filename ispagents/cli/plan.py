@@ -11,6 +11,17 @@ from ispagents.cli import common
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption
 from ispagents.cli.inputs import gigabytes, given, json_object, money_minor
 from ispagents.cli.output import money_text
+from ispagents.cli.plan_terms import (
+    AnchorOption,
+    BillingOption,
+    PeriodOption,
+    SetupOption,
+    TaxIncluded,
+    TaxOption,
+    TrialOption,
+    said_terms,
+    terms_row,
+)
 from ispagents.errors import Problem
 from policy.facts import AtLimit, SuspendedLook
 from sql.customers import add_plan, change_plan, plan_by_name
@@ -27,7 +38,7 @@ EMPTY = "There is no plan yet; add one with `ispagents plan add NAME --rate 10M/
 Rate = Annotated[
     str | None, typer.Option(help="Upload first, as RouterOS writes it: 10M/50M is 10 up, 50 down. Burst may follow.")
 ]
-Price = Annotated[str | None, typer.Option(help="A month's price, such as 15.00.")]
+Price = Annotated[str | None, typer.Option(help="A period's price, such as 15.00.")]
 Lists = Annotated[
     list[str] | None, typer.Option("--address-list", help="Address list on the router; may be repeated. '' for none.")
 ]
@@ -65,6 +76,13 @@ def add(
     simultaneous_use: Devices = None,
     at_limit: Limit = None,
     quota_gb: Quota = None,
+    billing: BillingOption = None,
+    period: PeriodOption = None,
+    anchor_day: AnchorOption = None,
+    tax: TaxOption = None,
+    tax_included: TaxIncluded = None,
+    setup: SetupOption = None,
+    trial_days: TrialOption = None,
     facts: FactsOption = None,
     operator: OperatorOption = "",
     as_json: JsonOption = False,
@@ -76,6 +94,16 @@ def add(
     look = _look(suspended_look, suspended_list, suspended_rate, suspended_pool)
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
+        terms = said_terms(
+            currency,
+            billing=billing,
+            period=period,
+            anchor_day=anchor_day,
+            tax=tax,
+            tax_included=tax_included,
+            setup=setup,
+            trial_days=trial_days,
+        )
         price_minor = money_minor(price, currency, minimum_minor=0) if price is not None else 0
         plan = add_plan(
             session,
@@ -84,7 +112,9 @@ def add(
             facts=_with_look(said, look, {}),
             price_minor=price_minor,
             actor=common.actor(),
+            terms=terms,
         )
+        session.refresh(plan)
         row = _row(plan, _version(session, plan), currency)
     common.show_one(row, as_json=as_json)
 
@@ -106,6 +136,13 @@ def change(
     simultaneous_use: Devices = None,
     at_limit: Limit = None,
     quota_gb: Quota = None,
+    billing: BillingOption = None,
+    period: PeriodOption = None,
+    anchor_day: AnchorOption = None,
+    tax: TaxOption = None,
+    tax_included: TaxIncluded = None,
+    setup: SetupOption = None,
+    trial_days: TrialOption = None,
     facts: FactsOption = None,
     operator: OperatorOption = "",
     as_json: JsonOption = False,
@@ -117,6 +154,16 @@ def change(
     look = _look(suspended_look, suspended_list, suspended_rate, suspended_pool)
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
+        terms = said_terms(
+            currency,
+            billing=billing,
+            period=period,
+            anchor_day=anchor_day,
+            tax=tax,
+            tax_included=tax_included,
+            setup=setup,
+            trial_days=trial_days,
+        )
         current = _version(session, plan_by_name(session, operator_id, name))
         plan = change_plan(
             session,
@@ -125,7 +172,9 @@ def change(
             facts=_with_look(said, look, current.facts),
             price_minor=money_minor(price, currency, minimum_minor=0) if price is not None else None,
             actor=common.actor(),
+            terms=terms,
         )
+        session.refresh(plan)
         row = _row(plan, _version(session, plan), currency)
     common.show_one(row, as_json=as_json)
 
@@ -161,7 +210,7 @@ def list_all(
         as_json=as_json,
         title="Plans",
         empty=EMPTY if not after else common.NO_MORE,
-        columns=("name", "version", "rate_limit", "price", "address_lists", "pool", "suspended"),
+        columns=("name", "version", "rate_limit", "price", "period", "billing", "address_lists", "pool", "suspended"),
         more=common.more(rows, limit, "name"),
     )
 
@@ -231,6 +280,7 @@ def _row(plan: Plan, version: PlanVersion, currency: str) -> dict[str, Any]:
         "rate_limit": version.facts.get("rate_limit", ""),
         "price": money_text(plan.price_minor, currency),
         "price_minor": plan.price_minor,
+        **terms_row(plan, currency),
         "address_lists": version.facts.get("address_lists", []),
         "pool": version.facts.get("pool", ""),
         "suspended": _look_text(look),

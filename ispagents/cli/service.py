@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ispagents.cli import common, service_story
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption, SearchOption
-from ispagents.cli.inputs import PASSWORD_LETTERS, given, optional_moment, read_secret
+from ispagents.cli.inputs import PASSWORD_LETTERS, given, local_day, money_minor, optional_moment, read_secret
 from ispagents.errors import Problem
 from policy.facts import Method
 from sql.customers import (
@@ -25,7 +25,8 @@ from sql.customers import (
     unbind,
 )
 from sql.listing import services
-from sql.models import Plan, Service, Subscriber
+from sql.models import Operator, Plan, Service, Subscriber
+from sql.money.plan_changes import change_plan_of
 
 app = typer.Typer(no_args_is_help=True, help="The lines that subscribers have: user name, plan, address, bindings.")
 
@@ -69,6 +70,10 @@ def add(
     bind_mac: BindMac = None,
     bind_router: BindRouter = None,
     bind_port: BindPort = None,
+    starts_on: Annotated[
+        str | None, typer.Option(help="First day that is charged, such as 2026-12-01; if not given, after the trial.")
+    ] = None,
+    price: Annotated[str | None, typer.Option(help="A price agreed with this customer instead of the plan's.")] = None,
     operator: OperatorOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -84,6 +89,7 @@ def add(
     with common.acting(operator) as (session, operator_id):
         owner = subscriber_by_reference(session, operator_id, subscriber)
         sold = plan_by_name(session, operator_id, plan)
+        currency = session.get_one(Operator, operator_id).currency
         service = add_service(
             session,
             operator_id,
@@ -94,6 +100,8 @@ def add(
             method=method.value,
             box=common.box(),
             actor=common.actor(),
+            starts_on=local_day(starts_on) if starts_on is not None else None,
+            price_minor=money_minor(price, currency, minimum_minor=0) if price is not None else None,
             **wishes,
         )
         session.refresh(service)
@@ -104,7 +112,9 @@ def add(
 @app.command("set")
 def change(
     username: str,
-    plan: Annotated[str | None, typer.Option(help="The new plan's name: an upgrade or a downgrade.")] = None,
+    plan: Annotated[
+        str | None, typer.Option(help="The new plan's name, from now on; see `service plan` for what it costs.")
+    ] = None,
     address: Address = None,
     ipv6_prefix: Prefix = None,
     delegated_ipv6_prefix: Delegated = None,
@@ -119,12 +129,16 @@ def change(
     """Change what is wanted of a service; it becomes a change, approved by a rule or by a person."""
     wishes = _wishes(address, ipv6_prefix, delegated_ipv6_prefix, route)
     wishes |= _prepaid(prepaid_until, operator)
-    wishes |= given(plan_name=plan, bind_mac=bind_mac, bind_router=bind_router, bind_port=bind_port)
-    if not wishes:
+    wishes |= given(bind_mac=bind_mac, bind_router=bind_router, bind_port=bind_port)
+    if not wishes and plan is None:
         raise Problem("Nothing was named that should change; see `ispagents service set --help`.")
     with common.acting(operator) as (session, operator_id):
         service = service_by_username(session, operator_id, username)
-        change_service(session, service, actor=common.actor(), **wishes)
+        if plan is not None:
+            wanted = plan_by_name(session, operator_id, plan)
+            change_plan_of(session, service, wanted, at_period_end=False, actor=common.actor())
+        if wishes:
+            change_service(session, service, actor=common.actor(), **wishes)
         row = _full_row(session, service)
     common.show_one(row, as_json=as_json)
 

@@ -45,6 +45,10 @@ class Discount(NamedTuple):
         """Whether a period that begins on this day costs less by it. `until_on` is the last such day."""
         return self.periods_left != 0 and (self.until_on is None or day <= self.until_on)
 
+    def used(self, times: int = 1) -> Discount:
+        """With fewer periods left."""
+        return self if self.periods_left is None else self._replace(periods_left=max(0, self.periods_left - times))
+
     def of(self, price_minor: int) -> int:
         """What it takes from a price: never more than all of it."""
         if self.percent_basis_points is not None:

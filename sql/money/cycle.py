@@ -13,7 +13,6 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import structlog
 from sqlalchemy import Engine, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -30,8 +29,6 @@ from sql.money.ledger import local_day
 from sql.money.places import Moved, Standing, line_drafts, standings, store_places, store_used
 from sql.money.renewing import Wallet, renew
 from sql.sessions import acting_for, database_time
-
-log = structlog.get_logger("sql.money.cycle")
 
 ACTOR = "billing"
 # So many services a transaction: large enough that statements cost little, short enough that no payment waits long.
@@ -161,7 +158,6 @@ def _bill(engine: Engine, operator_id: int, day: date, keys: Sequence[Key]) -> D
         if len(keys) > 1:
             half = len(keys) // 2
             return _bill(engine, operator_id, day, keys[:half]) + _bill(engine, operator_id, day, keys[half:])
-        log.error("a service could not be billed", service=keys[0].service_id, error=type(error).__name__)
         return _leave(engine, operator_id, day, keys[0].service_id, explained(error))
 
 
@@ -173,7 +169,6 @@ def _try(engine: Engine, operator_id: int, day: date, service_ids: Sequence[int]
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != _DEADLOCK or attempt == ATTEMPTS:
                 raise
-            log.warning("a portion met a deadlock; trying again", attempt=attempt)
     raise AssertionError  # the last attempt returns or raises
 
 
@@ -246,6 +241,12 @@ def _locked_owners(session: Session, operator_id: int, service_ids: Sequence[int
 def charge(one: Standing, operator: Operator) -> Charged:
     """What a service owes for its day, and where it stands then. Raises Refused where it cannot be asked."""
     assert one.place.next_on is not None  # noqa: S101 - only what is due is looked at
+    seen = look_at(one, operator)
+    return Charged(_moved(one, seen, operator), one.place.next_on, seen.priced)
+
+
+def look_at(one: Standing, operator: Operator) -> Look:
+    """One look at a service. Raises Refused where it owes more than can be asked."""
     seen = look(
         one.place,
         one.plan,
@@ -257,7 +258,7 @@ def charge(one: Standing, operator: Operator) -> Charged:
     )
     if seen.priced.total_minor > AMOUNT_MAXIMUM_MINOR:
         raise Refused(f"A period of {one.username!r} costs more than ten trillion; look at its price and its fees.")
-    return Charged(_moved(one, seen, operator), one.place.next_on, seen.priced)
+    return seen
 
 
 def _moved(one: Standing, seen: Look, operator: Operator) -> Moved:

@@ -136,7 +136,7 @@ def cancel_fee(session: Session, operator_id: int, fee_id: int, *, actor: str) -
     if found is None:
         raise NotFound(f"There is no fee {fee_id}; `ispagents fee list` shows those there are.")
     if found.invoice_id is not None:
-        raise Refused(f"The fee {fee_id} is invoiced already; give a credit with `ispagents payment credit` instead.")
+        raise Refused(f"The fee {fee_id} is invoiced already; give a credit with `ispagents credit add` instead.")
     if found.cancelled_at is None:
         found.cancelled_at = func.now()
         session.flush()

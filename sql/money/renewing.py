@@ -128,7 +128,7 @@ def _longest_ended(one: Standing) -> tuple[datetime, int]:
     return one.prepaid_until or EARLIEST, one.service_id
 
 
-def top_up(session: Session, service: Service, periods: int, *, actor: str) -> tuple[Invoice | None, Service]:
+def top_up(session: Session, service: Service, periods: int, *, actor: str) -> Invoice | None:
     """Buy so many periods of a prepaid service from the customer's credit, from the later of now and its present end.
 
     Returns the paid invoice, None where nothing had to be paid. Raises Refused when the credit does not cover it.
@@ -162,7 +162,7 @@ def top_up(session: Session, service: Service, periods: int, *, actor: str) -> t
         until=found.prepaid_until.isoformat(),
     )
     session.refresh(service)
-    return (invoices[0] if invoices else None), service
+    return invoices[0] if invoices else None
 
 
 def charged_from(one: Standing, plan: Terms, day: date) -> Moved:
