@@ -17,7 +17,10 @@ class Kind(StrEnum):
     """The kinds of entries, as a person chooses among them."""
 
     INVOICE = "invoice"
+    INCOMING = "incoming"
     PAYMENT = "payment"
+    CREDIT = "credit"
+    REVERSAL = "reversal"
     ALLOCATION = "allocation"
     HOLD = "hold"
     OVERRIDE = "override"
@@ -68,12 +71,42 @@ def _invoice(data: Data, time_zone: str) -> Told:
     return Told(f"Invoice {data['number']} over {_money(data)}, due {_minute(data['due_at'], time_zone)}{about}")
 
 
+def _incoming(data: Data, _: str) -> Told:
+    if data.get("decided"):
+        return Told(f"{data['decided_by']} said whose {data['kind']} {data['incoming']} is.")
+    told = f"{data['source']} told of a {data['kind']} of {_money(data)}, known there as {data['external_id']}"
+    waited = "it waited for a person" if data.get("decided_by") else ""
+    lines = [f"{name} {data[name]}" for name in ("reference", "payer") if data.get(name)]
+    return Told(f"{told}{_after(waited or data.get('explanation'), ': ')}", tuple(lines))
+
+
 def _payment(data: Data, _: str) -> Told:
-    known = _after(data.get("external_id"), ", known as ")
-    return Told(f"Payment of {_money(data)} by {data['method']}{known}{_after(data.get('note'), ': ')}")
+    known = _after(data.get("external_id"), ", known as ") + _after(data.get("receipt_number"), ", receipt ")
+    booked = (f"booked by {data['by']}",) if data.get("by") else ()
+    return Told(f"Payment of {_money(data)} by {data['method']}{known}{_after(data.get('note'), ': ')}", booked)
+
+
+def _credit(data: Data, _: str) -> Told:
+    note = _after(data.get("note"), ": ")
+    if data["kind"] == "write_off":
+        return Told(f"{data['by']} gave up {_money(data)} of invoice {data['number']}{note}")
+    return Told(f"{data['by']} gave a credit of {_money(data)}{note}")
+
+
+def _reversal(data: Data, _: str) -> Told:
+    thing = {"credit": "credit", "write_off": "write-off"}.get(str(data.get("of")), "payment")
+    did = {
+        "refund": f"{_money(data)} of {thing} {data['payment']} was given back",
+        "chargeback": f"The payer's bank took back {_money(data)} of {thing} {data['payment']}",
+        "correction": f"{_money(data)} of {thing} {data['payment']} was booked wrongly and taken back",
+    }
+    return Told(f"{did[str(data['kind'])]}: {data['reason']}", (f"booked by {data['by']}",))
 
 
 def _allocation(data: Data, _: str) -> Told:
+    if int(data["amount_minor"]) < 0:
+        open_again = wording.money(-int(data["amount_minor"]), str(data["currency"]))
+        return Told(f"{open_again} of invoice {data['number']} is open again; payment {data['payment']} paid it.")
     return Told(f"{_money(data)} of payment {data['payment']} paid invoice {data['number']}.")
 
 
@@ -219,7 +252,10 @@ def _said(data: Data) -> list[tuple[str, Any]]:
 
 _TELLERS: dict[Kind, Callable[[Data, str], Told]] = {
     Kind.INVOICE: _invoice,
+    Kind.INCOMING: _incoming,
     Kind.PAYMENT: _payment,
+    Kind.CREDIT: _credit,
+    Kind.REVERSAL: _reversal,
     Kind.ALLOCATION: _allocation,
     Kind.HOLD: _hold,
     Kind.OVERRIDE: _override,

@@ -70,15 +70,53 @@ _PARTS: dict[str, _Part] = {
         """SELECT voided_at AS at, id, 0 AS sub, jsonb_build_object('number', number, 'voided', true) AS d
         FROM invoices WHERE operator_id = :operator AND subscriber_id = :subscriber AND voided_at IS NOT NULL""",
     ),
+    # What another system told; it is the cause of what was booked in the same moment.
+    "told": _Part(
+        Kind.INCOMING,
+        """SELECT least(told.received_at, payment.created_at, back.created_at) AS at, told.id, 0 AS sub,
+            jsonb_build_object('incoming', told.id, 'kind', told.kind, 'amount_minor', told.amount_minor,
+            'currency', told.currency, 'source', told.source, 'external_id', told.external_id,
+            'decided_by', told.decided_by, 'explanation', told.explanation, 'reference', told.reference,
+            'payer', told.payer) AS d
+        FROM incoming_payments AS told LEFT JOIN payments AS payment ON payment.id = told.payment_id
+        LEFT JOIN payment_reversals AS back ON back.id = told.reversal_id
+        WHERE told.operator_id = :operator AND told.subscriber_id = :subscriber""",
+    ),
+    "review": _Part(
+        Kind.INCOMING,
+        """SELECT least(told.decided_at, payment.created_at, back.created_at) AS at, told.id, 0 AS sub,
+            jsonb_build_object('incoming', told.id, 'kind', told.kind, 'decided_by', told.decided_by,
+            'decided', true) AS d
+        FROM incoming_payments AS told LEFT JOIN payments AS payment ON payment.id = told.payment_id
+        LEFT JOIN payment_reversals AS back ON back.id = told.reversal_id
+        WHERE told.operator_id = :operator AND told.subscriber_id = :subscriber AND told.decided_at IS NOT NULL""",
+    ),
     "payment": _Part(
         Kind.PAYMENT,
         """SELECT created_at AS at, id, 0 AS sub, jsonb_build_object('payment', id, 'amount_minor', amount_minor,
-            'currency', currency, 'method', method, 'external_id', external_id, 'note', note) AS d
-        FROM payments WHERE operator_id = :operator AND subscriber_id = :subscriber""",
+            'currency', currency, 'method', method, 'external_id', external_id, 'note', note,
+            'receipt_number', receipt_number, 'by', booked_by) AS d
+        FROM payments WHERE operator_id = :operator AND subscriber_id = :subscriber AND kind = 'money'""",
+    ),
+    "credit": _Part(
+        Kind.CREDIT,
+        """SELECT paid.created_at AS at, paid.id, 0 AS sub, jsonb_build_object('payment', paid.id,
+            'amount_minor', paid.amount_minor, 'currency', paid.currency, 'kind', paid.kind, 'note', paid.note,
+            'number', invoice.number, 'by', paid.booked_by) AS d
+        FROM payments AS paid LEFT JOIN invoices AS invoice ON invoice.id = paid.invoice_id
+        WHERE paid.operator_id = :operator AND paid.subscriber_id = :subscriber AND paid.kind <> 'money'""",
+    ),
+    "reversal": _Part(
+        Kind.REVERSAL,
+        """SELECT back.created_at AS at, back.id, 0 AS sub, jsonb_build_object('payment', back.payment_id,
+            'amount_minor', back.amount_minor, 'currency', payment.currency, 'kind', back.kind, 'reason', back.reason,
+            'of', payment.kind, 'by', back.booked_by) AS d
+        FROM payments AS payment JOIN payment_reversals AS back ON back.payment_id = payment.id
+        WHERE payment.operator_id = :operator AND payment.subscriber_id = :subscriber""",
     ),
     "allocation": _Part(
         Kind.ALLOCATION,
-        """SELECT paid.created_at AS at, paid.invoice_id AS id, paid.payment_id AS sub, jsonb_build_object(
+        """SELECT paid.created_at AS at, paid.id, 0 AS sub, jsonb_build_object(
             'payment', paid.payment_id, 'number', invoice.number, 'amount_minor', paid.amount_minor,
             'currency', invoice.currency) AS d
         FROM invoices AS invoice JOIN allocations AS paid ON paid.invoice_id = invoice.id

@@ -17,7 +17,7 @@ from web.pages import shows_money
 ROWS = 50
 ENTRIES = 200
 SEARCH_MAXIMUM_LETTERS = 253
-MONEY_KINDS = {Kind.INVOICE, Kind.PAYMENT, Kind.ALLOCATION}
+MONEY_KINDS = {Kind.INVOICE, Kind.INCOMING, Kind.PAYMENT, Kind.CREDIT, Kind.REVERSAL, Kind.ALLOCATION}
 
 blueprint = Blueprint("customers", __name__, url_prefix="/customers", template_folder="templates")
 

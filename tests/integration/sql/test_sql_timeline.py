@@ -10,12 +10,17 @@ from fixtures_database import ACTOR, Database, Isp, outcome
 from sqlalchemy import event, text
 
 from policy.changes.enforcement import Enforcement
+from policy.money.incoming import Incoming, IncomingKind
 from policy.story import Kind
 from sql import customers, holds, intent
 from sql.attempts import claim, store_outcomes
 from sql.enforcement import enforce
 from sql.errors import Refused
-from sql.models import Service
+from sql.models import Operator, Service, Subscriber
+from sql.money import review
+from sql.money.incoming import take_in
+from sql.money.invoices import invoice_by_number
+from sql.money.payments import give_credit, write_off
 from sql.notes import NOTE_MAXIMUM_LETTERS, add_note
 from sql.roles import Role
 from sql.timeline import Entry, before_moment, position, timeline
@@ -219,6 +224,50 @@ def test_everything_that_happens_is_told(database: Database) -> None:
     assert not any("note" in one or "binding" in one or "change " in one.split(":")[1] for one in told[Kind.AUDIT])
     (note,) = _tell(isp, service, kinds=(Kind.NOTE,))
     assert note.evidence == ("Will pay on Friday; \\x1b[31m",)
+
+
+def test_money_of_other_systems_is_told(database: Database) -> None:
+    """What was told and why it was booked, by whom what waited was decided, what went back and what is open again."""
+    isp = database.isp()
+    subscriber = isp.subscriber("K-1")
+    service = isp.service(subscriber=subscriber)
+    bill = isp.invoice(subscriber, 900)
+    now = datetime.now(UTC)
+    told = [
+        Incoming("T-1", 1000, "EUR", now, "card", reference="K-1"),
+        Incoming("T-2", 500, "EUR", now, "card", reference="?"),
+        Incoming("R-1", 300, "EUR", now, "card", IncomingKind.REFUND, original_external_id="T-1"),
+    ]
+    for one in told:
+        with isp.web() as session:
+            take_in(session, session.get_one(Operator, isp.operator_id), [one], "pay", actor="provider:pay")
+    with isp.web() as session:
+        mine = session.get_one(Subscriber, subscriber.id)
+        review.assign(session, isp.operator_id, 2, mine, actor="Ewa")
+        give_credit(session, mine, amount_minor=100, reason="an outage", actor="Ewa")
+    isp.invoice(subscriber, 5000)
+    with isp.web() as session:
+        write_off(session, invoice_by_number(session, isp.operator_id, "2026-2"), reason="gone", actor="Ewa")
+    kinds = (Kind.INCOMING, Kind.PAYMENT, Kind.CREDIT, Kind.REVERSAL, Kind.ALLOCATION)
+    entries = _tell(isp, service, kinds=kinds)
+    assert [entry.kind for entry in entries] == [
+        *("incoming", "payment", "allocation"),
+        "incoming",
+        *("incoming", "reversal", "allocation"),
+        *("incoming", "payment", "credit", "allocation"),
+        *("allocation", "allocation", "credit", "allocation"),
+    ], [(entry.kind, entry.sentence) for entry in entries]
+    said = " ".join(entry.sentence for entry in entries)
+    for words in (
+        "pay told of a payment of 10.00 EUR, known there as T-1: One sure match: the reference has the customer number",
+        "known there as T-2: it waited for a person.",
+        "Ewa said whose payment 2 is.",
+        f"2.00 EUR of invoice {bill.number} is open again; payment 1 paid it.",
+        "Ewa gave a credit of 1.00 EUR: an outage.",
+        "of invoice 2026-2: gone.",
+    ):
+        assert words in said
+    assert _tell(isp, service, 2, kinds=kinds) == entries[-2:]
 
 
 @contextmanager
