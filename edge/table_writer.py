@@ -228,10 +228,6 @@ class TableWriter:
         """Whether a machine that lost its power now would leave a table that cannot be used."""
         return self._words[WORD_UNSAVED] != 0
 
-    def retire(self) -> None:
-        """Send the readers to the pointer."""
-        self._words[WORD_RETIRED] = 1
-
     def close(self) -> None:
         """Close the file."""
         if self._data.closed:

@@ -74,6 +74,22 @@ class Result:
                 raise ValueError(NOT_UTC)
 
 
+def nothing_sent(outcome: Outcome, cause: str, explanation: str, now: datetime, *, may_retry: bool) -> Result:
+    """What came of a verb for which nothing left this side."""
+    return Result(
+        outcome=outcome,
+        cause=cause,
+        explanation=explanation,
+        attempts=0,
+        round_trip_ms=None,
+        sent=(),
+        reply=(),
+        started_at=now,
+        ended_at=now,
+        may_retry=may_retry,
+    )
+
+
 class Secret:
     """A shared secret or password that never shows itself in `repr`, `str`, logs or tracebacks.
 

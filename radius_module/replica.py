@@ -30,8 +30,6 @@ ROUTERS = 4096
 LOOK_EVERY_S = 1.0
 # Edge may publish between the two steps of opening; more often than this in a row it never does.
 TRIES = 5
-
-
 NOBODY = (0, None)
 # A router, and the id and record of a service as they stand in the replica; without a record the name is unknown there.
 # A bare tuple, since a named one costs twice as much to make and this is made for every login.

@@ -15,7 +15,7 @@ from network.coa.turns import Turns
 from network.coa.verbs import Session as OnWire
 from network.coa.verbs import change_authorization, disconnect
 from network.contract import Outcome as Answer
-from network.contract import Result, Secret
+from network.contract import Result, Secret, nothing_sent
 from policy.changes.route import RouteKind
 from simulation.line import Line
 from simulation.routers import RouterModel
@@ -308,19 +308,9 @@ class Worker:
         self._line.begin(busy.router, busy.target, request, (one.step_id, one.attempt), done)
 
     def _not_sent(self) -> Result:
+        said = "Nothing was sent: a RADIUS server still had the earlier access."
         now = self._world.worker_now.astimezone(UTC)
-        return Result(
-            outcome=Answer.UNKNOWN,
-            cause="edge_behind",
-            explanation="Nothing was sent: a RADIUS server still had the earlier access.",
-            attempts=0,
-            round_trip_ms=None,
-            sent=(),
-            reply=(),
-            started_at=now,
-            ended_at=now,
-            may_retry=True,
-        )
+        return nothing_sent(Answer.UNKNOWN, "edge_behind", said, now, may_retry=True)
 
     def _answered(self, busy: _Router, outcome: Outcome) -> None:
         busy.in_hand -= 1

@@ -16,7 +16,7 @@ from network.coa.errors import TransportClosedError
 from network.coa.target import Target
 from network.coa.transport import Transport
 from network.coa.verbs import Session, change_authorization, disconnect
-from network.contract import NetworkError, Result, Secret
+from network.contract import NetworkError, Result, Secret, nothing_sent
 from network.contract import Outcome as Answer
 from policy.changes.route import RouteKind
 from sql.attempts import Claimed, Outcome, claim, edges_have, store_outcomes
@@ -201,16 +201,4 @@ def _edge_behind(one: Claimed, waited_s: float) -> Outcome:
 
 
 def _not_sent(outcome: Answer, cause: str, explanation: str, *, may_retry: bool) -> Result:
-    now = datetime.now(UTC)
-    return Result(
-        outcome=outcome,
-        cause=cause,
-        explanation=explanation,
-        attempts=0,
-        round_trip_ms=None,
-        sent=(),
-        reply=(),
-        started_at=now,
-        ended_at=now,
-        may_retry=may_retry,
-    )
+    return nothing_sent(outcome, cause, explanation, datetime.now(UTC), may_retry=may_retry)

@@ -22,7 +22,7 @@ from network.coa.exchange import Ending, Exchange
 from network.coa.packets import Kind, Reply, Request
 from network.coa.target import IDENTIFICATION, Target
 from network.coa.transport import Transport
-from network.contract import Outcome, Result
+from network.contract import Outcome, Result, nothing_sent
 
 # NAS-IP-Address and NAS-Identifier name a router, not a session.
 NAMES_A_SESSION: Final = frozenset(IDENTIFICATION) - {"NAS-IP-Address", "NAS-Identifier"}
@@ -233,16 +233,5 @@ def _unreachable(where: str, exchange: Exchange) -> tuple[Outcome, str, str, boo
 
 
 def _not_changeable(name: str) -> Result:
-    now = datetime.now(UTC)
-    return Result(
-        outcome=Outcome.REFUSED,
-        cause=f"not_changeable:{name}",
-        explanation=f"A CoA cannot change {name} of a live session; disconnect it: the next login gets the new value.",
-        attempts=0,
-        round_trip_ms=None,
-        sent=(),
-        reply=(),
-        started_at=now,
-        ended_at=now,
-        may_retry=False,
-    )
+    said = f"A CoA cannot change {name} of a live session; disconnect it: the next login gets the new value."
+    return nothing_sent(Outcome.REFUSED, f"not_changeable:{name}", said, datetime.now(UTC), may_retry=False)
