@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, Select, func, select, text
 from sqlalchemy.orm import Session
 
 from bench import subscribers
@@ -15,8 +15,9 @@ from bench.servers.contract import SECRET
 from bench.statements import Statements
 from ispagents.database import secret_box
 from ispagents.installation import Installation
-from policy.changes.enforcement import OPEN_STATES, PRIORITIES
+from policy.changes.enforcement import OPEN_STATES, PRIORITIES, Enforcement
 from policy.changes.intent import ChangeKind
+from policy.changes.route import RouteKind
 from sql.among import among
 from sql.batches import AT_ONCE, approve_some, batches, waiting_rows
 from sql.customers import add_operator, add_plan, add_service, add_subscriber
@@ -39,6 +40,9 @@ PLAN: Final = {
     "address_lists": ["paid"],
     "suspended": {"look": "restrict", "address_list": "overdue", "rate_limit": "256k/256k"},
 }
+
+
+_OF_BATCH: Final = Step.priority == PRIORITIES[ChangeKind.SUSPEND]
 
 
 class ChangesBenchError(Exception):
@@ -168,8 +172,8 @@ class Town:
             ),
         )
 
-    def approve_all(self) -> None:
-        """A person approves whatever waits, by batch."""
+    def approve_all(self) -> float:
+        """A person approves whatever waits, by batch; when that was done."""
         now = datetime.now(UTC)
         with acting_for(self._engine, self._operator) as session:
             found = [one.batch.id for one in batches(session, self._operator, before=2**62, limit=100)]
@@ -181,6 +185,7 @@ class Town:
         for start in range(0, len(seen), AT_ONCE):
             with acting_for(self._engine, self._operator) as session:
                 approve_some(session, self._operator, seen[start : start + AT_ONCE], by=ACTOR, now=now)
+        return time.time()
 
     def settled(self) -> None:
         """Wait until every session has what is authorised: the router said so, or it ended and another one has it."""
@@ -260,19 +265,30 @@ class Town:
             "every suspension has ended",
             lambda session: (
                 not session.execute(
-                    select(func.count())
-                    .select_from(Step)
-                    .where(Step.priority == PRIORITIES[ChangeKind.SUSPEND], Step.state.in_(OPEN_STATES))
+                    select(func.count()).select_from(Step).where(_OF_BATCH, Step.state.in_(OPEN_STATES))
                 ).scalar_one()
             ),
         )
-        last = (
-            select(func.max(Evidence.ended_at))
-            .join(Step, Step.id == Evidence.step_id)
-            .where(Step.priority == PRIORITIES[ChangeKind.SUSPEND])
+        return self._newest(
+            select(func.max(Evidence.ended_at)).join(Step, Step.id == Evidence.step_id).where(_OF_BATCH)
         )
+
+    def last_proof(self) -> float:
+        """When the last step of the batch was proved, as soon as every disconnect is."""
+        waits = (
+            _OF_BATCH,
+            Step.route == RouteKind.DISCONNECT,
+            Step.state.in_((*OPEN_STATES, Enforcement.ACKNOWLEDGED)),
+        )
+        self._until(
+            "every disconnect is proved",
+            lambda session: not session.execute(select(func.count()).select_from(Step).where(*waits)).scalar_one(),
+        )
+        return self._newest(select(func.max(Step.ended_at)).where(_OF_BATCH))
+
+    def _newest(self, query: Select[Any]) -> float:
         with acting_for(self._engine, self._operator) as session:
-            newest: datetime | None = session.scalar(last)
+            newest: datetime | None = session.scalar(query)
         if newest is None:
             raise ChangesBenchError("no packet was ever answered")
         return newest.timestamp()

@@ -161,10 +161,13 @@ def claim(
     return claimed
 
 
-def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Outcome]) -> list[int]:
+def store_outcomes(
+    session: DatabaseSession, operator_id: int, outcomes: list[Outcome], worker_now: datetime | None = None
+) -> list[int]:
     """Store how attempts ended: evidence, the step's state, and what the session now has.
 
-    They ended by the worker's clock, which may be wrong. By the database's they have ended now.
+    They ended by the worker's clock, which may be wrong; `worker_now` is what it says at this moment. By the
+    database's they have ended now.
     Returns the services to be looked at again: the attempt did not reach what is authorised by now.
     """
     now = database_time(session)
@@ -190,7 +193,7 @@ def store_outcomes(session: DatabaseSession, operator_id: int, outcomes: list[Ou
             .execution_options(populate_existing=True)
         )
     }
-    store_evidence(session, outcomes, now)
+    store_evidence(session, outcomes, now, worker_now)
     due = _proofs_due(session, operator_id, outcomes, {row.id: row.applied_stamp for row in live.values()}, now)
     again = _to_send_once_more(session, outcomes, now)
     ended = []

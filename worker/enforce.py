@@ -144,7 +144,7 @@ class RouterWorker:
 
     def _store_once(self, worked: Worked, outcomes: list[Outcome]) -> None:
         with acting_for(self._engine, worked.operator_id) as session:
-            services = store_outcomes(session, worked.operator_id, outcomes)
+            services = store_outcomes(session, worked.operator_id, outcomes, datetime.now(UTC))
         if not services:
             return
         # A refused CoA leads to a Disconnect, and a newer truth may have come while the packets were on the way.
