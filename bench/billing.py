@@ -5,6 +5,7 @@ shipped; it is filled by statements over whole sets, which is not measured. Then
 worker runs it: the cycle in one thread, and the reviews that it brings about in another.
 """
 
+import os
 import sys
 import tempfile
 import threading
@@ -38,7 +39,7 @@ INVOICED_OF: Final = 30
 REMINDED_OF: Final = 33  # 3 %
 SUSPENDED_OF: Final = 100
 PRICE_MINOR: Final = 2500
-GRACE_DAYS: Final = 3
+GRACE_DAYS: Final = 10  # longer ago than what is said late, or the suspended would be reminded too
 REMINDED_BEFORE_DAYS: Final = 3
 LOOK_S: Final = 0.05
 
@@ -55,6 +56,7 @@ class Night:
     cycle_s: float
     invoices: int
     reminders: int
+    worker_cpu_s: float
 
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -90,6 +92,8 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
         "nightly_peak_mib": peak_mib,
         "measured_s": round(first.seconds, 1),
         "cycle_s": round(first.cycle_s, 1),
+        "worker_cpu_s": round(first.worker_cpu_s, 1),
+        "load_average": round(os.getloadavg()[0], 1),
         "second_run_s": round(second.seconds, 2),
         "services": services,
         "scaled": "no" if services == FULL else f"seconds times {scale:g}, from {services:,} services",
@@ -162,6 +166,7 @@ def _fill(superuser: psycopg.Connection[Any], operator: int, services: int, day:
         "reminded": REMINDED_OF,
         "suspended": SUSPENDED_OF,
         "price": PRICE_MINOR,
+        "grace": GRACE_DAYS,
         "remind_due": day + timedelta(days=REMINDED_BEFORE_DAYS),
         "suspend_due": day - timedelta(days=GRACE_DAYS),
         "year": day.year,
@@ -176,7 +181,7 @@ def _fill(superuser: psycopg.Connection[Any], operator: int, services: int, day:
 _STATEMENTS: Final = (
     (
         "INSERT INTO dunning_policies (operator_id, name, grace_days, reminder_days) "
-        "VALUES (%(operator)s, 'usual', 3, '{-3}')"
+        "VALUES (%(operator)s, 'usual', %(grace)s, '{-3}')"
     ),
     "UPDATE operators SET dunning_policy_id = (SELECT id FROM dunning_policies), revision = revision",
     (
@@ -202,7 +207,7 @@ _STATEMENTS: Final = (
         "%(day)s + (username::integer %% %(every)s), %(day)s + (username::integer %% %(every)s), true FROM services "
         "WHERE username::integer / %(every)s < (%(last)s + 1) / %(every)s"
     ),
-    # owed since last month: due in three days (a reminder), or three days ago (a suspension)
+    # owed since last month: due in three days (a reminder), or so long ago that grace ends tonight (a suspension)
     (
         "INSERT INTO invoices (operator_id, subscriber_id, year, serial, amount_minor, open_minor, currency, "
         "issued_at, issued_on, due_at, due_on) "
@@ -240,7 +245,7 @@ def _night(engine: Engine, operator: int, day: date) -> Night:
         except BaseException as error:  # noqa: BLE001 - told by the thread that waits for this one
             failed.append(error)
 
-    began = time.monotonic()
+    began, cpu_began = time.monotonic(), time.process_time()
     reviewing = threading.Thread(target=review)
     reviewing.start()
     try:
@@ -253,7 +258,8 @@ def _night(engine: Engine, operator: int, day: date) -> Night:
         raise BillingBenchError(f"the reviews ended early ({failed[0]})") from failed[0]
     if row.problems:
         raise BillingBenchError(f"{row.problems} services could not be billed")
-    return Night(time.monotonic() - began, cycle_s, row.invoices, row.reminders)
+    took, cpu_s = time.monotonic() - began, time.process_time() - cpu_began
+    return Night(took, cycle_s, row.invoices, row.reminders, cpu_s)
 
 
 def _check(what: str, found: int, wanted: int) -> None:
