@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import secrets
 import threading
 from contextlib import asynccontextmanager
 
@@ -12,8 +13,14 @@ from sqlalchemy import create_engine, text
 from town import DISCONNECT, OVERDUE, PAID, SECRET, eventually, impatient, now, received
 
 from network.coa.transport import Transport
+from sql.models import Service
+from sql.money.providers import add_provider
 from sql.roles import Role
 from sql.secrets import router_secret_place
+from sql.timeline import timeline
+from web.app import create_app
+from web.hooks import signed
+from web.settings import WebSettings
 from worker import outcomes, planning
 from worker.enforce import RouterWorker
 from worker.jobs import build_app, quiet_jobs, run
@@ -63,6 +70,49 @@ def test_money_moves_the_network_by_jobs_alone(town):
 
             await eventually(lambda: home.has() == PAID)
             await eventually(lambda: town.states(home) == ["acknowledged", "acknowledged"])
+
+    asyncio.run(story())
+
+
+def test_a_signed_webhook_restores_and_leaves_evidence(town):
+    """From the provider's signed words to the router's answer by jobs alone, and all of it on the customer's record."""
+    settings = WebSettings([secrets.token_hex(32)], provider_box=BOX)
+    web = create_app(town.database.engine(Role.WEB), settings).test_client()
+    with town.isp.web() as session:
+        provider = add_provider(
+            session, town.isp.operator_id, name="pay", kind="signed", secret="made up", box=BOX, actor="a test"
+        )
+
+    async def story():
+        async with town.tower() as router, working(town):
+            home = town.home(router)
+            town.isp.invoice(home.service.subscriber_id)
+            await eventually(lambda: any(one.state == "awaiting_approval" for one in town.isp.changes(home.service)))
+            town.isp.approve(town.isp.changes(home.service)[-1])
+            await eventually(lambda: town.states(home) == ["acknowledged"])
+
+            paid = {"id": "T-1", "amount": "15.00", "currency": "EUR", "username": home.service.username}
+            body = json.dumps(paid).encode()
+            answer = web.post(
+                f"/hooks/{provider.token}", data=body, headers={signed.HEADER: signed.header(body, "made up", now())}
+            )
+
+            assert answer.json == {"payments": [{"id": "T-1", "outcome": "booked"}]}
+            await eventually(lambda: home.has() == PAID)
+            await eventually(lambda: town.states(home) == ["acknowledged", "acknowledged"])
+            with town.isp.web() as session:
+                entries = timeline(session, session.get_one(Service, home.service.id))
+            kinds = [entry.kind.value for entry in entries if entry.kind.value not in ("audit", "online")]
+            last = len(kinds) - 1 - kinds[::-1].index("incoming")
+            wanted = ["incoming", "payment", "allocation", "change", "decision", "step", "packet"]
+            assert kinds[last:] == wanted, kinds
+            told, packet = (
+                next(one for one in reversed(entries) if one.kind == kind) for kind in ("incoming", "packet")
+            )
+            assert (
+                "pay told of a payment of 15.00 EUR, known there as T-1: One sure match: the user name" in told.sentence
+            )
+            assert any(line.startswith("sent ") for line in packet.evidence)
 
     asyncio.run(story())
 
