@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as DatabaseSession
 from policy.changes.approval import TAKES_AWAY, UNBRAKED, ApprovalTerms, Asked, Verdict, hindrance, read_rules, verdict
 from policy.changes.brakes import BrakeTerms
 from policy.changes.intent import ChangeKind
-from policy.money.dunning import waiting
+from policy.money.dunning import next_allowed, waiting
 from sql.among import among
 from sql.models import Change, Operator, Plan, Router, RouterHealth, Service, Session
 from sql.money.dunning import Dunning
@@ -50,7 +50,9 @@ class Judge:
         self._active: int | None = None
         self._silent: bool | None = None
         self._mute: frozenset[int] | None = None
-        self._waits: dict[int, str] | None = None
+        self._dunning = Dunning(session, operator, now)
+        self._plans: dict[int, int | None] | None = None
+        self._waits: dict[int | None, str] = {}
         self._down: dict[int, str] | None = None
         self._services: list[int] = []
 
@@ -91,6 +93,12 @@ class Judge:
                 waits=self._waits_for(kind, service_id),
             )
         )
+
+    def allowed_at(self, kind: ChangeKind, service_id: int) -> datetime | None:
+        """The day and hour that a change of this kind waits for; None where it waits for none."""
+        if not self._waits_for(kind, service_id) or self._plans is None:
+            return None
+        return next_allowed(self._now, self._dunning.terms(self._plans[service_id]))
 
     def _count(self, kind: ChangeKind) -> None:
         if kind in self._counted:
@@ -135,16 +143,18 @@ class Judge:
         """The day or hour that a suspension waits for, as a sentence, or "". Late ones keep to them as well."""
         if kind != ChangeKind.SUSPEND:
             return ""
-        if self._waits is None:
-            dunning = Dunning(self._session, self._operator, self._now)
-            mine = Service.id.in_(self._services or [service_id])
+        if self._plans is None:
+            mine = among(Service.id, self._services or [service_id])
             rows = self._session.execute(
                 select(Service.id, Plan.dunning_policy_id)
                 .join(Plan, Plan.id == Service.plan_id)
                 .where(Service.operator_id == self._operator.id, mine)
             )
-            self._waits = {row.id: waiting(self._now, dunning.terms(row.dunning_policy_id)) for row in rows}
-        return self._waits.get(service_id, "")
+            self._plans = {row.id: row.dunning_policy_id for row in rows}
+        policy_id = self._plans.get(service_id)
+        if policy_id not in self._waits:
+            self._waits[policy_id] = waiting(self._now, self._dunning.terms(policy_id))
+        return self._waits[policy_id]
 
     def _router_down(self, kind: ChangeKind, service_id: int) -> str:
         """The router that is down and has a live session of the service, or ""."""

@@ -101,7 +101,7 @@ def situation(session: DatabaseSession, operator_id: int, username: str, now: da
         standing=standing,
         unpaid=oldest_unpaid(billing, service, now),
         restores_by_itself=ChangeKind.RESTORE.value in operator.automatic_changes,
-        holds=holds(session, service, now),
+        holds=holds(session, billing, service, now),
         override=override,
         plan=shown.name,
         plan_rate=read_plan(shown.facts, shown.id, shown.name).rate_limit,

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from policy.money.dunning import obstacles
 from policy.situation import Asserted, Coming, Promise, Unpaid
 from policy.standing import HoldKind, Standing
+from sql.among import among
 from sql.models import AssertedStanding, Hold, Invoice, Operator, Service
 from sql.money.dunning import Standings
 from sql.money.feeds import standings_silent
@@ -23,7 +24,7 @@ def oldest_unpaid(billing: Standings, service: Service, now: datetime) -> Unpaid
     if not invoices:
         return None
     coming = {one.invoice.id: billing.suspension(service.id, one) for one in invoices}
-    oldest = next((one.invoice for one in invoices if not billing.is_disputed(service.id, one)), invoices[0].invoice)
+    oldest = next((one.invoice for one in invoices if not billing.is_disputed(one)), invoices[0].invoice)
     pressing = [one.open_minor for one in invoices if (found := coming[one.invoice.id]) and found.ready_at <= now]
     return Unpaid(oldest.number, oldest.due_at, oldest.open_minor, sum(pressing), oldest.currency)
 
@@ -45,14 +46,15 @@ def asserted(session: Session, operator: Operator, service: Service, now: dateti
     return Asserted(Standing(found.standing), found.as_of, found.source, silent)
 
 
-def holds(session: Session, service: Service, now: datetime) -> tuple[Promise, ...]:
-    """The holds that stand, those that last longest first."""
+def holds(session: Session, billing: Standings, service: Service, now: datetime) -> tuple[Promise, ...]:
+    """The holds that stand, and disputes by another service of the customer, those that last longest first."""
+    owed = [one.invoice.id for one in billing.unpaid(service.id)]
     found = session.execute(
         select(Hold, Invoice.number)
         .outerjoin(Invoice, Invoice.id == Hold.invoice_id)
         .where(
             Hold.operator_id == service.operator_id,
-            Hold.service_id == service.id,
+            or_(Hold.service_id == service.id, among(Hold.invoice_id, owed)),
             Hold.until.is_(None) | (Hold.until > now),
             or_(Hold.ended_at.is_(None), Hold.ended_at > now),
         )

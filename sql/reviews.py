@@ -133,7 +133,7 @@ def _make_changes(session: Session, operator: Operator, found: list[Wanted], now
     changes = _store(session, operator, asked, now)
     _decide(session, operator, judge, [*waiting, *changes], decider, now)
     held = [change for _, change in (*waiting, *changes) if change.state == Intent.AWAITING_APPROVAL]
-    return {change.service_id: _look_again(change, operator, now) for change in held}
+    return {change.service_id: _look_again(change, operator, judge, now) for change in held}
 
 
 def _stands(last: Change, service: Service, facts: ServiceFacts, oldest: datetime) -> bool:
@@ -176,9 +176,11 @@ def _supersede(session: Session, last: Change | None, why: str) -> None:
         leave(session, last, Intent.SUPERSEDED, why)
 
 
-def _look_again(change: Change, operator: Operator, now: datetime) -> datetime:
+def _look_again(change: Change, operator: Operator, judge: Judge, now: datetime) -> datetime:
     expires = change.created_at + timedelta(days=operator.change_days)
-    return min(expires, now + LOOK_AGAIN) if change.held_back else expires
+    if not change.held_back:
+        return expires
+    return min(expires, judge.allowed_at(ChangeKind(change.kind), change.service_id) or now + LOOK_AGAIN)
 
 
 def _store(session: Session, operator: Operator, asked: list[Asked], now: datetime) -> list[tuple[Wanted, Change]]:

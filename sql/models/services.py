@@ -130,6 +130,7 @@ class Hold(Base):
         ForeignKeyConstraint(["operator_id", "invoice_id"], ["invoices.operator_id", "invoices.id"]),
         Index("holds_service", "operator_id", "service_id"),
         Index("holds_open", "service_id", postgresql_where=text("ended_at IS NULL")),
+        Index("holds_disputes", "invoice_id", postgresql_where=text("invoice_id IS NOT NULL")),
         Index(
             "holds_promises",
             "operator_id",

@@ -20,6 +20,7 @@ from policy.standing import (
     standing_at,
     suspension,
 )
+from sql.among import among
 from sql.models import AssertedStanding, DunningPolicy, Hold, Holiday, Operator, Service
 from sql.money.settling import OpenAmount, open_invoices
 
@@ -83,7 +84,6 @@ class Standings:
         self._dunning = Dunning(session, operator, now)
         self.outside = operator.standings_from == OUTSIDE
         self._services = {service.id: (service, policy_id) for service, policy_id in services}
-        self._holds = hold_facts(session, operator.id, self._services, now)
         self._asserted: dict[int, Standing] = {}
         self._invoices: dict[int, list[OpenAmount]] = {}
         if self.outside:
@@ -91,11 +91,13 @@ class Standings:
         else:
             owners = [service.subscriber_id for service, _ in services]
             self._invoices = open_invoices(session, operator.id, owners)
+        owed = [one.invoice.id for some in self._invoices.values() for one in some]
+        self._holds, self._disputes = hold_facts(session, operator.id, self._services, owed, now)
 
     def of(self, service_id: int) -> StandingNow:
         """The standing of one of them."""
         service, _ = self._services[service_id]
-        terms, holds = self.terms(service_id), self._holds.get(service_id, ())
+        terms, holds = self.terms(service_id), self._held(service_id)
         closed = service.closed_at is not None
         if self.outside:
             said = self._asserted.get(service_id, Standing.CURRENT)
@@ -111,20 +113,22 @@ class Standings:
         """What its customer owes, oldest due first; nothing where another system does the billing."""
         return self._invoices.get(self._services[service_id][0].subscriber_id, [])
 
-    def is_disputed(self, service_id: int, one: OpenAmount) -> bool:
+    def is_disputed(self, one: OpenAmount) -> bool:
         """Whether an invoice does not count now."""
-        holds = self._holds.get(service_id, ())
-        return any(
-            hold.invoice_id == one.invoice.id and (hold.until is None or hold.until > self._now)
-            for hold in holds
-            if hold.kind == HoldKind.DISPUTE
-        )
+        disputes = [hold for hold in self._disputes if hold.invoice_id == one.invoice.id]
+        return any(hold.until is None or hold.until > self._now for hold in disputes)
 
     def suspension(self, service_id: int, one: OpenAmount | None = None) -> Suspension | None:
         """When it is suspended if nothing is paid, or if this invoice is not."""
         invoices = self.unpaid(service_id) if one is None else [one]
         facts = tuple(_facts(invoice) for invoice in invoices)
-        return suspension(facts, self._holds.get(service_id, ()), self.terms(service_id))
+        return suspension(facts, self._held(service_id), self.terms(service_id))
+
+    def _held(self, service_id: int) -> tuple[HoldFacts, ...]:
+        """The holds on a service, and the disputes about invoices of its customer, whichever service they came by."""
+        mine = {one.invoice.id for one in self.unpaid(service_id)}
+        disputes = [one for one in self._disputes if one.invoice_id in mine] if self._disputes else []
+        return (*self._holds.get(service_id, ()), *disputes)
 
 
 def _facts(one: OpenAmount) -> OpenInvoice:
@@ -132,32 +136,40 @@ def _facts(one: OpenAmount) -> OpenInvoice:
 
 
 def hold_facts(
-    session: Session, operator_id: int, service_ids: Collection[int], now: datetime
-) -> dict[int, tuple[HoldFacts, ...]]:
-    """The holds on these services that nobody has ended, also those that ended by themselves not long ago.
+    session: Session, operator_id: int, service_ids: Collection[int], invoice_ids: Collection[int], now: datetime
+) -> tuple[dict[int, tuple[HoldFacts, ...]], list[HoldFacts]]:
+    """The holds on these services by service, and the disputes about these invoices, that nobody has ended.
 
-    After those the next allowed moment counts. One that a person ended is as if it had never been.
+    Also those that ended by themselves not long ago: after them the next allowed moment counts. One that a person ended
+    is as if it had never been.
     """
+    about = among(Hold.service_id, service_ids) & (Hold.kind != HoldKind.DISPUTE.value)
+    if invoice_ids:
+        about |= among(Hold.invoice_id, invoice_ids)
     rows = session.execute(
         select(Hold.service_id, Hold.until, Hold.kind, Hold.invoice_id).where(
             Hold.operator_id == operator_id,
-            Hold.service_id.in_(service_ids),
+            about,
             Hold.until.is_(None) | (Hold.until > now - _REACH),
             Hold.ended_at.is_(None) | (Hold.ended_at > func.now()),
         )
     )
-    found: dict[int, tuple[HoldFacts, ...]] = {}
+    holds: dict[int, tuple[HoldFacts, ...]] = {}
+    disputes = []
     for row in rows:
         one = HoldFacts(row.until, HoldKind(row.kind), row.invoice_id)
-        found[row.service_id] = (*found.get(row.service_id, ()), one)
-    return found
+        if one.kind == HoldKind.DISPUTE:
+            disputes.append(one)
+        else:
+            holds[row.service_id] = (*holds.get(row.service_id, ()), one)
+    return holds, disputes
 
 
 def asserted_standings(session: Session, operator_id: int, service_ids: Collection[int]) -> dict[int, Standing]:
     """What another system said last of these services."""
     rows = session.execute(
         select(AssertedStanding.service_id, AssertedStanding.standing).where(
-            AssertedStanding.operator_id == operator_id, AssertedStanding.service_id.in_(service_ids)
+            AssertedStanding.operator_id == operator_id, among(AssertedStanding.service_id, service_ids)
         )
     )
     return {row.service_id: Standing(row.standing) for row in rows}

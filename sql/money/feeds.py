@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from sql.among import among
 from sql.models import AssertedStanding, Feed, Operator, Payment
 from sql.money.dunning import OUTSIDE
 
@@ -45,7 +46,7 @@ def standings_silent(
         return frozenset(service_ids)
     rows = session.execute(
         select(AssertedStanding.service_id, AssertedStanding.source).where(
-            AssertedStanding.operator_id == operator.id, AssertedStanding.service_id.in_(service_ids)
+            AssertedStanding.operator_id == operator.id, among(AssertedStanding.service_id, service_ids)
         )
     )
     return frozenset(row.service_id for row in rows if row.source not in speaking)

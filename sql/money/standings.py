@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from policy.standing import Standing
 from sql import audit
+from sql.among import among
 from sql.checks import EARLIEST, NAME_MAXIMUM_BYTES, checked_text
 from sql.errors import Refused
 from sql.jobs import defer_review
@@ -112,13 +113,15 @@ def services_of(session: Session, operator_id: int, rows: Sequence[Assertion]) -
     by_name: dict[str, int] = {}
     by_reference: dict[str, list[int]] = {}
     if names:
-        found = select(Service.username, Service.id).where(*open_ones, Service.username.in_(_storable(names)))
+        found = select(Service.username, Service.id).where(*open_ones, among(Service.username, _storable(names)))
         by_name = {row.username: row.id for row in session.execute(found)}
     if references:
         owned = (
             select(Subscriber.reference, Service.id)
             .join(Service, Service.subscriber_id == Subscriber.id)
-            .where(Subscriber.operator_id == operator_id, Subscriber.reference.in_(_storable(references)), *open_ones)
+            .where(
+                Subscriber.operator_id == operator_id, among(Subscriber.reference, _storable(references)), *open_ones
+            )
         )
         for row in session.execute(owned):
             by_reference.setdefault(row.reference, []).append(row.id)
@@ -127,7 +130,7 @@ def services_of(session: Session, operator_id: int, rows: Sequence[Assertion]) -
 
 def known_standings(session: Session, operator_id: int, service_ids: Sequence[int]) -> dict[int, AssertedStanding]:
     """What was asserted last of these services."""
-    mine = (AssertedStanding.operator_id == operator_id, AssertedStanding.service_id.in_(service_ids))
+    mine = (AssertedStanding.operator_id == operator_id, among(AssertedStanding.service_id, service_ids))
     rows = session.scalars(select(AssertedStanding).where(*mine).execution_options(populate_existing=True))
     return {one.service_id: one for one in rows}
 

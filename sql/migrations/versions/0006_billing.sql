@@ -209,6 +209,7 @@ ALTER TABLE holds
     ADD CHECK (settled IS NULL OR kind = 'promise');
 CREATE INDEX holds_open ON holds (service_id) WHERE ended_at IS NULL;
 CREATE INDEX services_suspended ON services (operator_id, id) WHERE standing = 'suspended';
+CREATE INDEX holds_disputes ON holds (invoice_id) WHERE invoice_id IS NOT NULL;
 CREATE INDEX holds_promises ON holds (operator_id, until) WHERE kind = 'promise' AND settled IS NULL;
 
 -- More days or a credit for all services of a router or an area; planned, approved by its hash, and taken back.
@@ -260,6 +261,18 @@ CREATE TABLE compensation_rows (
     FOREIGN KEY (operator_id, payment_id) REFERENCES payments (operator_id, id)
 );
 CREATE INDEX compensation_rows_service ON compensation_rows (operator_id, service_id);
+
+-- A dispute counts for all services of the customer, whichever it came by.
+CREATE FUNCTION review_by_dispute() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM review_service(service.operator_id, service.id)
+        FROM invoices AS invoice JOIN services AS service
+            ON service.operator_id = invoice.operator_id AND service.subscriber_id = invoice.subscriber_id
+        WHERE invoice.id = NEW.invoice_id ORDER BY service.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER holds_dispute_review AFTER INSERT OR UPDATE ON holds
+    FOR EACH ROW WHEN (NEW.invoice_id IS NOT NULL) EXECUTE FUNCTION review_by_dispute();
 
 -- Whatever moves a suspension marks the services that it may move: those that owe something.
 CREATE FUNCTION review_debtors() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -154,6 +154,8 @@ def test_a_suspension_that_comes_late_waits_for_the_next_allowed_moment(isp: Isp
         f"The suspension waits until {MONDAY + 7 * DAY} 09:00: nobody is suspended on a Saturday or Sunday, "
         "nobody is suspended before 9:00."
     )
+    with isp.worker() as session:
+        assert session.scalar(select(Review.due_at)) == _at(MONDAY + 7 * DAY, 9)
     isp.review(_at(MONDAY + 7 * DAY, 9))
     assert isp.changes(service)[-1].state == "approved"
 
@@ -249,6 +251,19 @@ def test_a_payment_just_before_closing_keeps_the_service(isp: Isp) -> None:
     isp.pay(service.subscriber_id)
     assert _nightly(isp, TODAY + 40 * DAY)[2] == 0
     assert isp.fresh(service).closed_at is None
+
+
+def test_a_dispute_counts_for_all_services_of_the_customer(isp: Isp) -> None:
+    """The invoice is one; while it is disputed no service of its customer is suspended for it, then all are."""
+    subscriber = isp.subscriber()
+    one, other = (isp.service(name, subscriber=subscriber) for name in ("zofia", "zofia-2"))
+    isp.review()
+    invoice = _bill(isp, subscriber.id)
+    _promise(isp, one, _at(MONDAY + 9 * DAY), HoldKind.DISPUTE, invoice=invoice)
+    _live(isp, one, _at(MONDAY + 9 * DAY, 8))
+    assert {isp.fresh(service).standing for service in (one, other)} == {"overdue"}
+    _live(isp, one, _at(MONDAY + 9 * DAY, 9), since=_at(MONDAY + 9 * DAY, 8))
+    assert {isp.fresh(service).standing for service in (one, other)} == {"suspended"}
 
 
 def test_holds_are_refused_with_a_reason(isp: Isp) -> None:

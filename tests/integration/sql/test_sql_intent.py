@@ -257,8 +257,9 @@ def test_whoever_writes_the_row_the_review_follows(isp: Isp, opened: Service) ->
     with isp.web() as session:
         session.execute(
             text(
-                "INSERT INTO invoices (operator_id, subscriber_id, number, amount_minor, currency, due_at) "
-                "VALUES (:operator, :subscriber, 1, 100, 'EUR', now() - interval '90 days')"
+                "INSERT INTO invoices (operator_id, subscriber_id, year, serial, amount_minor, currency, issued_on, "
+                "due_on, due_at) VALUES (:operator, :subscriber, 2026, 1, 100, 'EUR', current_date, current_date, "
+                "now() - interval '90 days')"
             ),
             {"operator": isp.operator_id, "subscriber": opened.subscriber_id},
         )
