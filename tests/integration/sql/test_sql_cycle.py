@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from fixtures_database import ACTOR, Database, DatabaseServer, new_database
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from shop import Shop
 from sqlalchemy import text
 
-from sql.models import BillingProblem, Invoice
+from sql.models import BillingProblem, Invoice, Operator
 from sql.money import runs
 from sql.money.cycle import Done, bill_day
+from sql.money.invoices import start_of_day
 from sql.money.starting import start_billing
 from sql.roles import Role
 
@@ -201,3 +203,10 @@ def test_any_order_and_repetition_of_nights_ends_in_the_same_invoices(
             shop.night(DAY + timedelta(days=day))
         found.append(shop.invoices())
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("day", "hour"), [(date(2026, 4, 24), 1), (date(2026, 4, 23), 0), (date(2026, 10, 30), 0)])
+def test_a_day_begins_even_where_the_clocks_leave_midnight_out(day: date, hour: int) -> None:
+    """In Cairo the 24th of April 2026 begins at one o'clock; what is due that day is due on that day."""
+    begins = start_of_day(day, Operator(time_zone="Africa/Cairo")).astimezone(UTC).astimezone(ZoneInfo("Africa/Cairo"))
+    assert (begins.date(), begins.hour) == (day, hour)
