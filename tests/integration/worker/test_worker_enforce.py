@@ -364,9 +364,10 @@ def test_what_a_killed_worker_claimed_is_sent_again(town):
     asyncio.run(story())
 
 
-def test_a_newer_truth_while_packets_are_in_flight_wins(town):
+def test_a_newer_truth_while_packets_are_in_flight_wins(town, monkeypatch):
     """A payment that arrives while the suspension is on the wire is sent right after it."""
-    slow = FaultSettings.both_ways(LineFaults(delay_s=0.15))
+    impatient(monkeypatch, first_timeout_s=5.0)  # nothing is sent twice, however slow the machine
+    slow = FaultSettings.both_ways(LineFaults(delay_s=1.0))
 
     async def story():
         async with town.tower(faults=slow) as router:
