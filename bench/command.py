@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bench import auth, billing, changes, coa, report
+from bench import auth, billing, changes, coa, report, webhooks
 from bench.load import LoadError
 from bench.packets import BadReplyError
 from bench.servers.contract import ServerError
@@ -28,6 +28,7 @@ ERRORS = (
     auth.BenchError,
     coa.CoaBenchError,
     *changes.ERRORS,
+    *webhooks.ERRORS,
     *billing.ERRORS,
 )
 
@@ -59,6 +60,12 @@ def changes_command(json: Json = None, quick: Quick = False) -> None:
 def billing_command(json: Json = None, quick: Quick = False) -> None:
     """The nightly run over 1,000,000 services, and the same night once more."""
     _bench("billing", lambda: billing.run(quick), json)
+
+
+@app.command(name="webhooks")
+def webhooks_command(json: Json = None, quick: Quick = False) -> None:
+    """Signed webhooks of payments at the real web process."""
+    _bench("webhooks", lambda: webhooks.run(quick), json)
 
 
 def _bench(name: str, run: Callable[[], dict[str, Any]], json: Path | None) -> None:
