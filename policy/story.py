@@ -36,6 +36,7 @@ class Kind(StrEnum):
     BINDING = "binding"
     NOTE = "note"
     NOTICE = "notice"
+    COMPENSATION = "compensation"
     AUDIT = "audit"
 
 
@@ -226,6 +227,15 @@ def _note(data: Data, _: str) -> Told:
     return Told(f"{data['actor']} noted: {lines[0]}", tuple(lines[1:]))
 
 
+def _compensation(data: Data, _: str) -> Told:
+    stuck = (str(data["explanation"]),) if data.get("explanation") else ()
+    if data.get("undone"):
+        how = "had to leave what was given" if data["state"] == "stuck" else "took back what was given"
+        return Told(f"{data['by']} {how} for {data['compensation']}.", stuck)
+    given = f"{data['days']} days" if data.get("days") else _money(data)
+    return Told(f"{data['by']} gave {given} for {data['compensation']}: {data['reason']}", stuck)
+
+
 def _notice(data: Data, time_zone: str) -> Told:
     notice = f"Notice ({data['event']}) by {data['channel']}"
     why = data["explanation"]
@@ -271,5 +281,6 @@ _TELLERS: dict[Kind, Callable[[Data, str], Told]] = {
     Kind.BINDING: _binding,
     Kind.NOTE: _note,
     Kind.NOTICE: _notice,
+    Kind.COMPENSATION: _compensation,
     Kind.AUDIT: _audit,
 }

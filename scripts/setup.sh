@@ -10,7 +10,7 @@ readonly STAMP=.venv/ispagents-setup
 readonly SERVICE_USER=ispagents # ispagents/processes.py looks for it
 readonly PACKAGES=(freeradius freeradius-python3 freeradius-utils freeradius-postgresql)
 # Pango and fonts print invoices (WeasyPrint); DejaVu has the letters of Polish, Greek, Arabic and many more.
-readonly PRINT_PACKAGES=(libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core)
+readonly PRINT_PACKAGES=(libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-liberation fonts-dejavu-core)
 readonly TEST_PACKAGES=(chromium) # with --tests: the tests look at the pages with it
 readonly PYTHON_NEEDED='import sys; sys.exit(sys.version_info < (3, 11))'
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # an ordinary user's PATH often lacks them

@@ -366,15 +366,16 @@ def _move_sessions(session: DatabaseSession, outcomes: list[Outcome]) -> None:
         )
     gone = [one.claimed.session_id for one in outcomes if one.session_gone]
     if gone:
+        now = database_time(session)  # as the evidence that tells it: the packet comes before what it did
         session.execute(
             update(Session)
             .where(Session.id.in_(gone), Session.ended_at.is_(None))
-            .values(ended_at=func.now(), ended_by="unknown_to_router")
+            .values(ended_at=now, ended_by="unknown_to_router")
         )
         session.execute(
             update(Step)
             .where(Step.session_id.in_(gone), Step.state.in_((Enforcement.ACKNOWLEDGED, Enforcement.UNVERIFIED)))
-            .values(state=Enforcement.VERIFIED.value, proof="ended", ended_at=func.now(), explanation=SESSION_ENDED)
+            .values(state=Enforcement.VERIFIED.value, proof="ended", ended_at=now, explanation=SESSION_ENDED)
         )
 
 

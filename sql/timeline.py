@@ -122,6 +122,21 @@ _PARTS: dict[str, _Part] = {
         FROM invoices AS invoice JOIN allocations AS paid ON paid.invoice_id = invoice.id
         WHERE invoice.operator_id = :operator AND invoice.subscriber_id = :subscriber""",
     ),
+    "compensation": _Part(
+        Kind.COMPENSATION,
+        """SELECT made.decided_at AS at, made.id, 0 AS sub, jsonb_build_object('compensation', made.name,
+            'days', made.days, 'amount_minor', made.amount_minor, 'currency', made.preview->>'currency',
+            'reason', made.reason, 'by', made.decided_by, 'state', given.state, 'explanation', given.explanation) AS d
+        FROM compensation_rows AS given JOIN compensations AS made ON made.id = given.compensation_id
+        WHERE given.operator_id = :operator AND given.service_id = :service AND made.state IN ('approved', 'undone')""",
+    ),
+    "compensation_undone": _Part(
+        Kind.COMPENSATION,
+        """SELECT made.undone_at AS at, made.id, 0 AS sub, jsonb_build_object('compensation', made.name,
+            'by', made.undone_by, 'state', given.state, 'explanation', given.explanation, 'undone', true) AS d
+        FROM compensation_rows AS given JOIN compensations AS made ON made.id = given.compensation_id
+        WHERE given.operator_id = :operator AND given.service_id = :service AND made.state = 'undone'""",
+    ),
     # What the customer was told, of money for all services of theirs.
     "notice": _Part(
         Kind.NOTICE,

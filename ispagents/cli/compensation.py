@@ -12,6 +12,7 @@ from ispagents.cli.common import JsonOption, LimitOption, OperatorOption
 from ispagents.cli.inputs import money_minor
 from ispagents.cli.output import money_text, print_lines
 from ispagents.errors import Problem
+from policy.wording import command
 from sql.customers import router_by_name
 from sql.models import Compensation, Operator
 from sql.money import compensations
@@ -171,14 +172,16 @@ def _show(row: dict[str, Any], *, as_json: bool) -> None:
         {name: row[name] for name in ("name", "gives", "services", "money", "state", "reason")}, as_json=False
     )
     print_lines(
-        f"{preview['subscribers']} customers; {preview['prepaid']} prepaid, {preview['suspended']} suspended, "
+        f"Customers: {preview['subscribers']}. Services: {preview['prepaid']} prepaid, "
+        f"{preview['suspended']} suspended, "
         f"{preview['compensated_in_30_days']} given something in the last 30 days, {preview['left_out']} left out."
     )
     odd = [{**one, "a_day": money_text(one["day_minor"], preview["currency"])} for one in preview["oddest"]]
     columns = ("username", "plan", "standing", "compensated_before", "a_day")
     common.show(odd, as_json=False, title="The most unusual of them", empty="", columns=columns)
     if row["state"] == "planned":
-        print_lines(f"Give it with `ispagents compensation approve {row['name']!r} --hash {row['preview_hash']}`.")
+        words = command("compensation approve", row["name"], f"--hash {row['preview_hash']}")
+        print_lines(f"Give it with `{words}`.")
         return
     print_lines("Now: " + (", ".join(f"{number} {state}" for state, number in row["now"].items()) or "nothing"))
     if row["stuck"]:

@@ -61,5 +61,10 @@ def test_an_outage_is_made_good_by_command(isp: Any) -> None:
     assert isp.ok("subscriber", "show", "K-1")["balance"] == "5.00 EUR"
     assert isp.ok("compensation", "undo", "storm")["now"] == {"undone": 1}
     assert isp.ok("subscriber", "show", "K-1")["balance"] == "0.00 EUR"
+    story = [one["sentence"] for one in isp.ok("timeline", "zofia", "--kind", "compensation")]
+    assert [words.partition(" ")[2] for words in story] == [
+        "gave 5.00 EUR for storm: a storm.",
+        "took back what was given for storm.",
+    ]
     assert "undone" in isp("compensation", "list").out
     assert "cannot be dropped" in isp.refused("compensation", "drop", "storm")

@@ -94,6 +94,18 @@ TABLE: list[tuple[Kind, dict[str, Any], str, tuple[str, ...]]] = [
         "30.00 EUR of invoice 17 is open again; payment 4 paid it.",
         (),
     ),
+    (
+        Kind.COMPENSATION,
+        {"compensation": "storm", "days": 3, "reason": "a storm", "by": "Ewa", "state": "applied", "explanation": ""},
+        "Ewa gave 3 days for storm: a storm.",
+        (),
+    ),
+    (
+        Kind.COMPENSATION,
+        {"compensation": "storm", "by": "Ewa", "state": "stuck", "explanation": "It was used.", "undone": True},
+        "Ewa had to leave what was given for storm.",
+        ("It was used.",),
+    ),
     (Kind.NOTICE, NOTICE | {"state": "sent"}, "Notice (invoice) by mail sent.", ()),
     (
         Kind.NOTICE,
