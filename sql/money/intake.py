@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, cast
 
@@ -68,19 +68,22 @@ class Intake:
         money_in = [row for row in rows if row.kind == IncomingKind.PAYMENT]
         matches = self._matches(money_in)
         chosen = {row.id: found.subscriber_id for row, found in matches if found.subscriber_id is not None}
-        for row, found in matches:
-            row.explanation = found.explanation
-        self._show_candidates(matches)
+        why = {row.id: found.explanation for row, found in matches}
+        self._leave([(row, found) for row, found in matches if row.id not in chosen])
         backs = [row for row in rows if row.kind != IncomingKind.PAYMENT]
         originals = self._originals(backs)
-        lock_subscribers(self._session, sorted({*chosen.values(), *(one.subscriber_id for one in originals.values())}))
-        self.book([row for row in money_in if row.id in chosen], chosen)
+        if originals:  # all in one order, as everybody locks them
+            concerned = {*chosen.values(), *(one.subscriber_id for one in originals.values())}
+            lock_subscribers(self._session, sorted(concerned))
+        self.book([row for row in money_in if row.id in chosen], chosen, why)
         for row in backs:
             if row.state == "review":  # it may have waited for a payment of this very telling
                 self._reverse(row, originals)
         self._session.flush()
 
-    def book(self, rows: Sequence[IncomingPayment], chosen: dict[int, int]) -> None:
+    def book(
+        self, rows: Sequence[IncomingPayment], chosen: Mapping[int, int], why: Mapping[int, str] | None = None
+    ) -> None:
         """Book payments for the customers chosen for them, then the refunds that came before them."""
         if not rows:
             return
@@ -98,6 +101,7 @@ class Intake:
         booked = receive_payments(self._session, self._operator, received, actor=self._actor)
         for row, payment in zip(rows, booked, strict=True):
             row.state, row.payment_id, row.subscriber_id = "booked", payment.id, payment.subscriber_id
+            row.explanation = (why or {}).get(row.id, row.explanation)
         self._session.flush()
         waiting = list(
             self._session.scalars(
@@ -180,7 +184,8 @@ class Intake:
         )
         return {cast("str", one).removeprefix(f"{self._source}/") for one in found}
 
-    def _show_candidates(self, matches: Sequence[tuple[IncomingPayment, Match]]) -> None:
+    def _leave(self, matches: Sequence[tuple[IncomingPayment, Match]]) -> None:
+        """Leave payments to a person, with who they may be from."""
         ids = {one.subscriber_id for _, found in matches for one in found.candidates}
         names = (
             {
@@ -195,6 +200,7 @@ class Intake:
             else {}
         )
         for row, found in matches:
+            row.explanation = found.explanation
             row.candidates = [
                 {
                     "subscriber": names[one.subscriber_id].reference,
