@@ -10,7 +10,10 @@ line       packets to routers and back: lost, doubled, late
 routers    routers with their sessions, honest and not
 edges      replicas that lag, and accounting that is lost, doubled and late
 customers  devices that dial, hang up and redial
+plans      what the town sells
+sagas      stories of things that go wrong together, each at its moment
 town       all of them together
 calm       faults off, everything delivered, nothing left to do
 invariants what must be true then
+run, many  one seed; and many of them, in several processes
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -55,6 +55,31 @@ class Billing:
         )[0]
         choice()
 
+    def two_plans(self) -> list[str]:
+        """Two different plans."""
+        return self._world.random.sample(sorted(self._plans), 2)
+
+    def owe(self, line: Line) -> None:
+        """Something is overdue."""
+        self._issue(line, self._world.now - timedelta(seconds=60))
+
+    def pay_all(self, line: Line) -> None:
+        """Nothing is owed any more."""
+        self._receive(line, None, sum(bill.left_minor for bill in line.account.bills) or PRICE_MINOR)
+
+    def toggle(self, line: Line) -> None:
+        """Who owes pays; who does not owes."""
+        if line.account.overdue(self._world.now):
+            self.pay_all(line)
+        else:
+            self.owe(line)
+
+    def give(self, line: Line, plan: str) -> None:
+        """A customer takes a plan."""
+        if not line.closed and self._change(line, plan_name=plan):
+            line.plan = plan
+            self._world.say(f"{line.username} shall have the plan {plan}")
+
     def _some(self) -> Line | None:
         lines = [line for line in self._lines if not line.closed]
         return self._world.random.choice(lines) if lines else None
@@ -65,10 +90,11 @@ class Billing:
     def invoice(self) -> None:
         """An invoice, due a little in the past or soon."""
         line = self._some()
-        if line is None:
-            return
+        if line is not None:
+            self._issue(line, self._world.now + timedelta(seconds=round(self._world.between(-300, 200))))
+
+    def _issue(self, line: Line, due_at: datetime) -> None:
         world, account = self._world, line.account
-        due_at = world.now + timedelta(seconds=round(world.between(-300, 200)))
 
         def work(session: Session) -> str:
             subscriber = session.get_one(Subscriber, account.subscriber_id)
@@ -90,10 +116,15 @@ class Billing:
             return
         world, account = self._world, line.account
         if account.payments and world.chance(0.2):
-            name, amount = world.random.choice(account.payments)
+            self._receive(line, *world.random.choice(account.payments))
         else:
+            self._receive(line, None, PRICE_MINOR * world.random.choice((1, 1, 2, 3)) // 2)
+
+    def _receive(self, line: Line, known: str | None, amount: int) -> None:
+        world, account = self._world, line.account
+        if known is None:
             self._number += 1
-            name, amount = f"bank-{self._number}", PRICE_MINOR * world.random.choice((1, 1, 2, 3)) // 2
+        name = known or f"bank-{self._number}"
 
         def work(session: Session) -> bool:
             subscriber = session.get_one(Subscriber, account.subscriber_id)
@@ -148,15 +179,15 @@ class Billing:
         """A customer wants another plan."""
         line = self._some()
         if line is not None:
-            name = self._world.random.choice(sorted(self._plans))
-            if self._change(line, plan_name=name):
-                line.plan = name
-                self._world.say(f"{line.username} shall have the plan {name}")
+            self.give(line, self._world.random.choice(sorted(self._plans)))
 
     def new_plan_version(self) -> None:
         """A plan gets faster for all who have it."""
         name = self._world.random.choice(sorted(self._plans))
-        rate = f"{self._world.random.randint(1, 99)}M/{self._world.random.randint(1, 99)}M"
+        self.speed(name, f"{self._world.random.randint(1, 99)}M/{self._world.random.randint(1, 99)}M")
+
+    def speed(self, name: str, rate: str) -> None:
+        """A plan gets another speed."""
 
         def work(session: Session) -> int:
             plan = customers.change_plan(
@@ -186,6 +217,11 @@ class Billing:
         """A customer gets a fixed address, or loses it."""
         line = self._some()
         if line is not None:
+            self.readdress(line)
+
+    def readdress(self, line: Line) -> None:
+        """This customer gets a fixed address, or loses it."""
+        if not line.closed:
             address = "" if line.address else f"198.51.100.{line.service_id}"
             if self._change(line, address=address):
                 line.address = address

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from simulation.town import Town
 from simulation.world import Violation
 from sql.audit_seal import seal
+from sql.reports import Kind
 
 ROUNDS = 150
 QUIET_ROUNDS = 2
@@ -71,12 +72,8 @@ def calm(town: Town) -> None:
             town.customers.interims()
         world.run(world.now + timedelta(seconds=wait_s))
         town.people.approve_all()
-        quiet = quiet + 1 if _left(town).nothing and _delivered(town) else 0
-        if quiet == QUIET_ROUNDS and world.now < world.latest_worker_now:
-            # What a clock that was ahead took for over is over now, for everybody.
-            world.run(world.latest_worker_now)
-            quiet = 0
-        elif quiet >= QUIET_ROUNDS:
+        quiet = quiet + 1 if not town.sagas.pending and _left(town).nothing and _delivered(town) else 0
+        if quiet >= QUIET_ROUNDS:
             seal(world.database.worker, world.operator_id)
             world.say("the world is at rest")
             return
@@ -84,9 +81,10 @@ def calm(town: Town) -> None:
 
 
 def _delivered(town: Town) -> bool:
-    """Whether nothing is on its way, and everybody who may be online is."""
+    """Whether nothing is on its way, and everybody who may be online is. Interims come for ever."""
     dialling = any(one.dialling and town.admits(one) for one in town.customers.devices.values())
-    return not (town.wire.under_way or dialling or any(edge.spool for edge in town.edges.all))
+    news = any(report.kind != Kind.INTERIM for edge in town.edges.all for report in edge.spool)
+    return not (town.wire.under_way or dialling or news)
 
 
 def _left(town: Town) -> Left:

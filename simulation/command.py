@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from ispagents.errors import Problem
 from policy.changes import enforcement, intent
-from simulation.database import SimulationDatabase, own_database
+from simulation.database import Place, open_database, own_databases
+from simulation.many import run_seeds
 from simulation.run import Story, run_seed
 from simulation.world import Move
 
@@ -32,6 +34,7 @@ def simulate(
         int | None, typer.Option("--seed", min=0, max=SEED_MAXIMUM, help="Only this one.", show_default=False)
     ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Tell the story of the one seed, step by step.")] = False,
+    processes: Annotated[int, typer.Option("--processes", min=1, max=64, help="How many seeds to live at once.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Live through the whole life of changes, seed by seed, with virtual time and every fault there is."""
@@ -41,8 +44,9 @@ def simulate(
         _end("A story is no JSON; leave --trace or --json out.", WRONG_ARGUMENTS)
     chosen = range(from_seed, from_seed + seeds) if seed is None else range(seed, seed + 1)
     try:
-        with own_database() as database:
-            result = _live_through(database, chosen, trace=trace, quiet=as_json)
+        with own_databases(1 if trace else min(processes, len(chosen))) as places:
+            stories = _told(places[0], chosen) if trace else run_seeds(places, chosen)
+            result = _live_through(stories, len(chosen), quiet=as_json)
     except Problem as problem:
         _end(str(problem), FAILED)
     except KeyboardInterrupt:
@@ -63,14 +67,22 @@ def every_move() -> list[Move]:
     ]
 
 
-def _live_through(database: SimulationDatabase, chosen: range, *, trace: bool, quiet: bool) -> dict[str, Any]:
+def _told(place: Place, chosen: range) -> Iterator[Story]:
+    database = open_database(place)
+    try:
+        for seed in chosen:
+            yield run_seed(database, seed, typer.echo)
+    finally:
+        database.close()
+
+
+def _live_through(stories: Iterator[Story], count: int, *, quiet: bool) -> dict[str, Any]:
     began_s = said_s = time.monotonic()
     moves: Counter[Move] = Counter()
     in_seeds: Counter[Move] = Counter()
     counts: Counter[str] = Counter()
     failed: list[Story] = []
-    for number, seed in enumerate(chosen, 1):
-        story = run_seed(database, seed, typer.echo if trace else None)
+    for number, story in enumerate(stories, 1):
         moves.update(story.moves)
         in_seeds.update(story.moves.keys())
         counts.update(story.counts)
@@ -80,9 +92,9 @@ def _live_through(database: SimulationDatabase, chosen: range, *, trace: bool, q
                 typer.echo(_failure(story))
         if not quiet and time.monotonic() - said_s > PROGRESS_S:
             said_s = time.monotonic()
-            typer.echo(f"{number} of {len(chosen)} seeds, {len(failed)} failed", err=True)
+            typer.echo(f"{number} of {count} seeds, {len(failed)} failed", err=True)
     return {
-        "seeds": len(chosen),
+        "seeds": count,
         "seconds": round(time.monotonic() - began_s, 1),
         "failed": [{"seed": one.seed, "wrong": one.violations, "again": _again(one.seed)} for one in failed],
         "moves": [{**move._asdict(), "times": moves[move], "seeds": in_seeds[move]} for move in every_move()],

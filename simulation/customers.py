@@ -31,6 +31,8 @@ class Device:
     router: RouterModel | None = None
     session: Online | None = None
     off: bool = False
+    unheard_s: float = 0.0
+    """The next end of its session is told to nobody, and it stays away for so long."""
     dialling: bool = False
 
 
@@ -166,8 +168,13 @@ class Customers:
 
     def _ended(self, router: RouterModel, session: Online, cause: str) -> None:
         self._world.say(f"session {session.acct_session_id} of {session.username} ends: {cause}")
-        self._edges.tell(router, session, Kind.STOP, cause)
         device = self.devices[session.username]
+        if device.unheard_s:
+            device.off = True
+            self._world.after(device.unheard_s, lambda: self._switch_on(device))
+            device.unheard_s = 0.0
+        else:
+            self._edges.tell(router, session, Kind.STOP, cause)
         if device.session is session:
             device.session = None
             self.redial(device, REDIAL_S)

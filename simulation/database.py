@@ -13,14 +13,14 @@ from typing import Any
 
 import psycopg
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event, make_url
 
 from ispagents.database import Databases, embedded, migrate_now, prepare_embedded
 from ispagents.settings import DATABASE
 from ispagents.state_folder import StateFolder
-from sql.roles import Role
+from sql.roles import Role, create_database, grant_connections
 
-# Far enough ahead that no check against the machine's own clock ("must end in the future") ever fails.
+# Far from the machine's own time, so that whoever asks the machine what time it is is found out.
 EPOCH = datetime(2040, 1, 1, 12, tzinfo=UTC)
 
 # Before the search path is changed, so that the defaults are still written as `now()`.
@@ -63,13 +63,10 @@ CREATE TRIGGER moves AFTER UPDATE ON public.steps FOR EACH ROW
     EXECUTE FUNCTION virtual_time.note_move();
 """
 # TRUNCATE makes every table and index anew, which takes half a second for these; the rows of a seed are few.
-_EMPTY = """
-SELECT string_agg(statement, '; ') FROM (
-    SELECT format('DELETE FROM %I.%I', schemaname, tablename) AS statement FROM pg_tables
-    WHERE schemaname = 'virtual_time' OR (schemaname = 'public' AND tablename <> 'alembic_version')
-    UNION ALL
-    SELECT 'SELECT ' || string_agg(format('setval(%L, 1, false)', format('%I.%I', schemaname, sequencename)), ', ')
-    FROM pg_sequences WHERE schemaname IN ('public', 'virtual_time')) AS statements
+_TABLES = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'virtual_time') ORDER BY 1, 2"
+_SEQUENCES = """
+SELECT 'SELECT ' || string_agg(format('setval(%L, 1, false)', format('%I.%I', schemaname, sequencename)), ', ')
+FROM pg_sequences WHERE schemaname IN ('public', 'virtual_time')
 """
 _NEWS = """
 SELECT EXISTS (SELECT FROM procrastinate_jobs), greatest((SELECT max(revision) FROM services),
@@ -77,10 +74,32 @@ SELECT EXISTS (SELECT FROM procrastinate_jobs), greatest((SELECT max(revision) F
 """
 
 
+@dataclass(frozen=True)
+class Place:
+    """A migrated, empty database. `superuser` is the connection string of one who may give it virtual time."""
+
+    databases: Databases
+    name: str
+    superuser: str
+
+
+@dataclass
+class Clock:
+    """The time of every transaction that begins from now on."""
+
+    now: datetime = EPOCH
+
+    def set_on(self, connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+        """Tell a connection what time it is."""
+        connection.execute("SELECT set_config('virtual_time.now', %s, false)", (self.now.isoformat(),))
+        return connection
+
+
 @dataclass
 class SimulationDatabase:
     """One database for many seeds, one after the other. `watcher` is a superuser that looks and never takes part."""
 
+    clock: Clock
     web: Engine
     worker: Engine
     edge_reads: psycopg.Connection[Any]
@@ -91,7 +110,7 @@ class SimulationDatabase:
     def empty(self) -> None:
         """As if nothing had ever happened; ids begin at 1 again, so that a seed is the same wherever it runs."""
         with self.watcher.transaction():
-            self.watcher.execute(self._empty.encode())
+            self.watcher.execute(self._empty.encode(), prepare=False)
 
     def news(self) -> tuple[bool, str]:
         """What notifications would tell: whether a job waits, and the newest revision. They arrive at no exact moment,
@@ -108,8 +127,9 @@ class SimulationDatabase:
             connection.close()
 
 
-def open_database(databases: Databases, name: str, superuser: str) -> SimulationDatabase:
-    """Give a migrated, empty database virtual time. `superuser` is the connection string of one who may do that."""
+def open_database(place: Place) -> SimulationDatabase:
+    """Give a database virtual time."""
+    databases, name, superuser = place.databases, place.name, place.superuser
     with psycopg.connect(superuser, autocommit=True) as connection:
         connection.execute(_VIRTUAL_TIME.encode())
         for setting, value in (
@@ -117,30 +137,55 @@ def open_database(databases: Databases, name: str, superuser: str) -> Simulation
             ("virtual_time.now", f"'{EPOCH.isoformat()}'"),
             ("synchronous_commit", "off"),
             ("jit", "off"),
+            # Half of the server's time went into planning the same statements anew.
+            ("plan_cache_mode", "force_generic_plan"),
         ):
             statement = f"ALTER DATABASE {{}} SET {setting} = {value}"
             connection.execute(SQL(statement).format(Identifier(name)))
     watcher = psycopg.connect(superuser, autocommit=True)
     # The watcher may empty tables that nobody else may touch: their triggers and references do not fire for it.
     watcher.execute("SET session_replication_role = replica")
-    row = watcher.execute(_EMPTY).fetchone()
+    clock = Clock()
     return SimulationDatabase(
-        _engine(databases, Role.WEB),
-        _engine(databases, Role.WORKER),
-        psycopg.connect(databases.conninfo(Role.EDGE)),
-        psycopg.connect(databases.conninfo(Role.EDGE)),
-        watcher,
-        str(row[0]) if row else "",
+        clock,
+        _engine(databases, Role.WEB, clock),
+        _engine(databases, Role.WORKER, clock),
+        _prepared(psycopg.connect(databases.conninfo(Role.EDGE), autocommit=True)),
+        _prepared(psycopg.connect(databases.conninfo(Role.EDGE))),
+        _prepared(watcher),
+        _emptying(watcher),
     )
 
 
-def _engine(databases: Databases, role: Role) -> Engine:
+def _emptying(watcher: psycopg.Connection[Any]) -> str:
+    """What leaves no row but those of the migrations, in one statement."""
+    tables = [Identifier(*row) for row in watcher.execute(_TABLES)]
+    filled = [watcher.execute(SQL("SELECT EXISTS (SELECT FROM {})").format(one)).fetchone() for one in tables]
+    statements = [
+        SQL("DELETE FROM {}").format(one).as_string(watcher)
+        for one, row in zip(tables, filled, strict=True)
+        if row == (False,)
+    ]
+    return "; ".join([*statements, *(str(row[0]) for row in watcher.execute(_SEQUENCES))])
+
+
+def _engine(databases: Databases, role: Role, clock: Clock) -> Engine:
     """Without the question whether the connection still lives: here it does, and a seed has hundreds of them."""
-    return create_engine(databases.urls[role], pool_size=2, max_overflow=0)
+    engine = create_engine(databases.urls[role], pool_size=2, max_overflow=0)
+    event.listen(engine, "connect", lambda connection, _: _prepared(connection))
+    event.listen(engine, "begin", lambda connection: clock.set_on(connection.connection.driver_connection))
+    return engine
+
+
+def _prepared(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Every statement is prepared at its first use and stays so: the same hundreds come again in every seed."""
+    connection.prepare_threshold = 0
+    connection.prepared_max = None
+    return connection
 
 
 @contextmanager
-def own_database() -> Iterator[SimulationDatabase]:
+def own_databases(count: int) -> Iterator[list[Place]]:
     """An embedded PostgreSQL in a temporary folder, which is removed at the end. Raises Problem."""
     parent = Path(tempfile.mkdtemp(prefix="ispagents-simulation-", dir="/tmp"))
     parent.chmod(0o711)
@@ -153,11 +198,21 @@ def own_database() -> Iterator[SimulationDatabase]:
             try:
                 databases = prepare_embedded(server)
                 migrate_now(databases)
-                database = open_database(databases, DATABASE, server.conninfo(DATABASE, "postgres"))
-                try:
-                    yield database
-                finally:
-                    database.close()
+                names = [DATABASE, *(f"{DATABASE}_{number}" for number in range(2, count + 1))]
+                with psycopg.connect(server.conninfo("postgres", "postgres"), autocommit=True) as superuser:
+                    for name in names[1:]:
+                        create_database(superuser, name, DATABASE)
+                for name in names[1:]:
+                    with psycopg.connect(server.conninfo(name, "postgres"), autocommit=True) as superuser:
+                        grant_connections(superuser, name)
+                yield [
+                    Place(
+                        Databases({role: make_url(server.url(name, role.value)) for role in Role}),
+                        name,
+                        server.conninfo(name, "postgres"),
+                    )
+                    for name in names
+                ]
             finally:
                 postgres.stop()
     finally:

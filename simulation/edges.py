@@ -42,13 +42,14 @@ class Edge:
     spool: list[Report] = field(default_factory=list)
     drains: bool = False
     followed_at: datetime = EPOCH
+    revision: str = ""
     lags: bool = False
 
     def follow(self) -> None:
         """Read what the replica has not seen, exactly as edge does, and report where it stands."""
         self.followed_at = self.world.now
+        self.revision = self.world.revision
         connection = self.world.on(self.world.database.edge_reads)
-        connection.commit()
         position = following.begin(connection)
         try:
             for row in following.operators(connection, self.seen):
@@ -60,11 +61,26 @@ class Edge:
         finally:
             connection.rollback()
         self.seen = position.snapshot
-        following.report(
-            connection,
-            following.Report(self.name, "127.0.0.1", 1, position.snapshot, len(self.services), 0.0, 0.0, 0),
-        )
-        connection.commit()
+        self._report(self.seen)
+
+    def copy(self, other: Edge) -> None:
+        """Read what another replica has read just now from the same place on."""
+        self.revision, self.followed_at, self.seen = other.revision, other.followed_at, other.seen
+        self.services, self.plans, self.operators = dict(other.services), dict(other.plans), dict(other.operators)
+        self._report(other.seen or "")
+
+    def report(self) -> None:
+        """Say that it is there; it reads nothing where nothing was committed that is for it."""
+        if self.seen is None or self.revision != self.world.revision:
+            self.follow()
+        else:
+            self.followed_at = self.world.now
+            self.world.on(self.world.database.edge_reads)
+            self._report(self.seen)
+
+    def _report(self, seen: str) -> None:
+        said = following.Report(self.name, "127.0.0.1", 1, seen, len(self.services), 0.0, 0.0, 0)
+        following.report(self.world.database.edge_reads, said)
 
     def decide(self, username: str, login: Login) -> tuple[ServiceFacts, Access] | None:
         """What a login gets by this replica; None for a name that it does not know."""
@@ -119,10 +135,17 @@ class Edges:
         world.after(REPORT_S, self._report)
 
     def follow_all(self) -> None:
-        """Every replica that does not lag is brought up to date."""
+        """Every replica that does not lag is brought up to date; those that stand at the same place read the same."""
+        read: dict[str | None, Edge] = {}
         for edge in self.all:
-            if not edge.lags:
+            if edge.lags:
+                continue
+            before = edge.seen
+            if before in read:
+                edge.copy(read[before])
+            else:
                 edge.follow()
+                read[before] = edge
 
     def tell(self, router: RouterModel, session: Online, kind: Kind, cause: str = "") -> None:
         """A router sends an accounting record to a node of its choice."""
@@ -165,7 +188,7 @@ class Edges:
         """A node that says nothing for a minute is taken for dead, and nobody waits for it."""
         for edge in self.all:
             if not edge.lags and self._world.now - edge.followed_at >= timedelta(seconds=REPORT_S):
-                edge.follow()
+                edge.report()
         self._world.after(REPORT_S / 2, self._report)
 
     def _woken(self) -> None:

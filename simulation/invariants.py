@@ -11,8 +11,7 @@ from policy.changes import enforcement, intent
 from policy.changes.intent import Intent
 from policy.changes.route import LEFT_ALONE
 from policy.documents import read_access, read_service, service_document
-from policy.standing import Standing
-from simulation.ledger import Document, Line
+from simulation.database import EPOCH
 from simulation.routers import Online, RouterModel
 from simulation.town import Town
 from simulation.world import Move
@@ -21,9 +20,6 @@ from sql.sessions import acting_for
 
 # These run down by themselves, or are the address that a session came with.
 NOT_COMPARED = LEFT_ALONE | {"Session-Timeout"}
-# "A rejection stands until the wanted access changes": sql/reviews.py does not yet see that it changed and came back
-# (rejected, paid, overdue again), so that the second suspension is never asked for. True once it does.
-STRICT_REJECTIONS = False
 DECISIONS = {
     Intent.APPROVED: "change:approval:grant",
     Intent.REJECTED: "change:approval:reject",
@@ -32,12 +28,23 @@ DECISIONS = {
 }
 
 
+# CoAs that were sent to a session and not answered, since the last step of it whose end is known.
+_UNANSWERED = """
+SELECT target_stamp FROM steps WHERE session_id = %s AND route = 'coa' AND attempts > 0
+    AND state IN ('started', 'retrying', 'stuck', 'superseded') AND id > coalesce((SELECT max(id) FROM steps
+        WHERE session_id = %s AND state IN ('acknowledged', 'verified', 'unverified') AND route = 'coa'), 0)
+"""
+
+
 def violations(town: Town) -> list[str]:
     """Everything that is wrong, in sentences; empty in a right world."""
     checks = (
         _authorised,
         _truth,
         _open_steps,
+        _proofs,
+        _ghosts,
+        _times,
         _online,
         _offline,
         _replicas,
@@ -73,33 +80,62 @@ def _authorised(town: Town) -> Iterator[str]:
 def _truth(town: Town) -> Iterator[str]:
     """No service is wider or narrower than its truth, but where a person said no to just that."""
     authorised = dict(town.world.look("SELECT id, authorised FROM services"))
+    plans = dict(town.world.look("SELECT id, name FROM plan_versions"))
     for line in town.lines:
         wanted = service_document(line.truth(town.plan_versions, town.world.now))
         has = authorised[line.service_id]
-        if line.closed and has is not None and has["standing"] == Standing.CLOSED:
-            continue  # what else it has is nobody's business any more
-        if has != wanted and not _rejected(town, line, has, wanted):
+        if line.closed and has is not None and plans.get(has["plan_version_id"]) == line.plan:
+            wanted["plan_version_id"] = has["plan_version_id"]  # a closed service gets no newer version of its plan
+        if has != wanted and line.rejected != (has, wanted):
             yield f"{line.username}: the truth is {wanted}, authorised is {has}, rejected was {line.rejected}"
 
 
-def _rejected(town: Town, line: Line, has: Document | None, wanted: Document) -> bool:
-    """Whether a person's no stands. Today it also outlives a time in which nothing was asked."""
-    if STRICT_REJECTIONS:
-        return line.rejected == (has, wanted)
-    query = "SELECT state, from_facts, to_facts FROM changes WHERE service_id = %s ORDER BY id DESC LIMIT 1"
-    return town.world.look(query, line.service_id) == [(Intent.REJECTED, has, wanted)]
-
-
 def _open_steps(town: Town) -> Iterator[str]:
-    """No step is left open, but those that wait for a login of a router that takes nothing."""
-    honest = [router.router_id for router in town.routers if router.obeys]
+    """No step is left open, but those that wait for a login, or that a router which refuses every end is asked for."""
+    obeys = {router.router_id: router.obeys for router in town.routers}
     rows = town.world.look(
-        "SELECT id, state, route FROM steps WHERE state IN ('waiting', 'started', 'retrying') "
-        "AND route <> 'next_login' AND router_id = ANY(%s)",
-        honest,
+        "SELECT step.id, step.state, step.route, step.router_id, session.ended_at FROM steps AS step "
+        "JOIN sessions AS session ON session.id = step.session_id "
+        "WHERE step.state IN ('waiting', 'started', 'retrying')"
     )
-    for step_id, state, route in rows:
-        yield f"step {step_id} ({route}) is still {state}"
+    for step_id, state, route, router_id, ended_at in rows:
+        if ended_at is not None:
+            yield f"step {step_id} ({route}) is still {state}, and its session has ended"
+        elif route != "next_login" and (obeys[router_id] or route != "disconnect"):
+            yield f"step {step_id} ({route}) is still {state}"
+
+
+def _proofs(town: Town) -> Iterator[str]:
+    """Where a step is proved by the end of its session, the session has ended, or has spoken since."""
+    rows = town.world.look(
+        "SELECT step.id FROM steps AS step JOIN sessions AS session ON session.id = step.session_id "
+        "WHERE step.state = 'verified' AND session.ended_at IS NULL AND session.last_seen_at <= step.ended_at"
+    )
+    for (step_id,) in rows:
+        yield f"step {step_id} is proved by the end of a session that is stored as open"
+
+
+def _ghosts(town: Town) -> Iterator[str]:
+    """A session whose Stop was lost is closed as soon as its device is known to be back at the same router."""
+    rows = town.world.look(
+        "SELECT older.acct_session_id, older.username, newer.acct_session_id FROM sessions AS older "
+        "JOIN sessions AS newer USING (service_id, router_id, mac) WHERE older.ended_at IS NULL "
+        "AND newer.started_at > older.started_at AND older.last_seen_at <= newer.started_at"
+    )
+    for older, username, newer in rows:
+        yield f"session {older} of {username} is stored as open, though {newer} came after it"
+
+
+def _times(town: Town) -> Iterator[str]:
+    """Every moment that is stored is one that was, by the one clock that counts."""
+    rows = town.world.look(
+        "SELECT step_id, attempt, started_at, ended_at FROM evidence "
+        "WHERE started_at < %s OR ended_at < started_at OR greatest(started_at, ended_at) > %s",
+        EPOCH,
+        town.world.now,
+    )
+    for step_id, attempt, started_at, ended_at in rows:
+        yield f"attempt {attempt} of step {step_id} was made from {started_at} to {ended_at}"
 
 
 def _online(town: Town) -> Iterator[str]:
@@ -112,11 +148,10 @@ def _online(town: Town) -> Iterator[str]:
 def _live(town: Town, router: RouterModel, session: Online) -> Iterator[str]:
     place = f"{session.username} at {router.name} ({session.acct_session_id})"
     rows = town.world.look(
-        "SELECT session.id, session.applied_stamp, known.document, session.ended_at, service.authorised, "
+        "SELECT session.id, session.applied_stamp, session.ended_at, service.authorised, "
         "(SELECT array[step.route, step.state] FROM steps AS step WHERE step.session_id = session.id "
         "ORDER BY step.id DESC LIMIT 1) "
         "FROM sessions AS session JOIN services AS service ON service.id = session.service_id "
-        "LEFT JOIN accesses AS known ON known.stamp = session.applied_stamp "
         "WHERE session.router_id = %s AND session.session_key = %s",
         router.router_id,
         f"{session.login_id}:{session.acct_session_id}",
@@ -124,16 +159,18 @@ def _live(town: Town, router: RouterModel, session: Online) -> Iterator[str]:
     if not rows:
         yield f"{place}: nobody knows of this session"
         return
-    _, applied, document, ended_at, authorised, step = rows[0]
+    session_id, applied, ended_at, authorised, step = rows[0]
     if ended_at is not None:
         yield f"{place}: the session lives, but is stored as ended"
         return
     has = {name: values for name, values in session.attributes.items() if name not in NOT_COMPARED}
-    believed = _lasting(read_access(document)) if document is not None else None
-    # Where a Disconnect does not help, what an unanswered CoA did stays unknown, and the latest step says so.
-    honest = router.obeys and not router.quirks.lies_about_coa
-    if honest and believed is not None and not _contains(has, believed):
-        yield f"{place}: it has {has}, but {applied} is stored, which is {believed}"
+    possible = [session.class_stamp] if router.quirks.lies_about_coa else [applied]
+    if not router.obeys:
+        # Where a Disconnect does not help, what an unanswered CoA did stays unknown.
+        possible += [row[0] for row in town.world.look(_UNANSWERED, session_id, session_id)]
+    documents = town.world.look("SELECT document FROM accesses WHERE stamp = ANY(%s)", possible)
+    if has not in [_lasting(read_access(row[0])) for row in documents]:
+        yield f"{place}: it has {has}, but stored is {possible}, which is {documents}"
     target = town.access(read_service(authorised), session.mac, router.router_id)
     if _has(has, target) or _excused(router, step):
         return
@@ -142,13 +179,16 @@ def _live(town: Town, router: RouterModel, session: Online) -> Iterator[str]:
 
 def _excused(router: RouterModel, step: list[str] | None) -> bool:
     """Routers that lie, refuse or take nothing cannot be right; then the last step must say so."""
+    if step is None:
+        return False
+    route, state = step
     if not router.dynamic_authorization:
-        return step is not None and step == ["next_login", "waiting"]
-    if router.quirks.lies_about_coa and step is not None and step[0] == "coa":
-        return step[1] == "acknowledged"
+        return step == ["next_login", "waiting"]
+    if route == "coa":
+        return router.quirks.lies_about_coa and state == "acknowledged"
     if router.quirks.refuses_disconnect:
-        return step is not None and step[1] in ("refused", "waiting", "started", "retrying")
-    return router.quirks.lies_about_disconnect and step is not None
+        return state in ("refused", "waiting", "started", "retrying")
+    return router.quirks.lies_about_disconnect and state in ("acknowledged", "unverified", "waiting", "started")
 
 
 def _offline(town: Town) -> Iterator[str]:
@@ -224,7 +264,3 @@ def _lasting(access: Access) -> dict[str, tuple[str, ...]]:
 
 def _has(has: dict[str, tuple[str, ...]], target: Access) -> bool:
     return target.kind != Kind.DENY and has == _lasting(target)
-
-
-def _contains(has: dict[str, tuple[str, ...]], believed: dict[str, tuple[str, ...]]) -> bool:
-    return has == believed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 
 from network.coa.exchange import Ending, Exchange
 from network.coa.packets import Kind, Reply, Request
@@ -16,6 +17,18 @@ from simulation.world import Violation, World
 Done = Callable[[Exchange], None]
 SHORT_S = (0.002, 0.3)
 HELD_UP_S = (1.0, LATE_S - 1.0)
+# So late that its sender has given it up.
+OVERTAKEN_S = (18.0, LATE_S - 1.0)
+
+
+class Fate(Enum):
+    """What a story has in store for all packets of one request."""
+
+    NONE = auto()
+    HELD_UP = auto()
+    """They arrive, but late."""
+    UNHEARD = auto()
+    """They arrive, and the answers do not."""
 
 
 @dataclass(eq=False)
@@ -34,6 +47,7 @@ class Flight:
     attempts: int = 0
     rejected: int = 0
     open: bool = True
+    fate: Fate = Fate.NONE
 
 
 class Line:
@@ -45,6 +59,8 @@ class Line:
         self._number = 0
         self._flights: dict[tuple[int, str], Flight] = {}
         self.under_way = 0
+        self.fates: dict[tuple[int, str], tuple[Fate, Callable[[], None]]] = {}
+        """What the next request about a session will meet, by router and session; and what then begins."""
         self.on_disconnect: Callable[[int, datetime], None] = lambda *_: None
 
     def begin(self, router: RouterModel, target: Target, request: Request, tag: Tag, done: Done) -> Flight:
@@ -57,9 +73,16 @@ class Line:
         flight = Flight(
             router, target, request, self._number, tag, session, done, self._world.worker_now, self._world.now
         )
+        if key in self.fates:
+            flight.fate, then = self.fates.pop(key)
+            then()
         self._flights[key] = flight
         self._send(flight)
         return flight
+
+    def waits_for(self, router: RouterModel, session: str) -> bool:
+        """Whether a request about this session waits for its answer."""
+        return (router.router_id, session) in self._flights
 
     @property
     def quiet(self) -> bool:
@@ -83,17 +106,18 @@ class Line:
             self._end(flight, Ending.NO_ANSWER, None)
             return
         flight.attempts += 1
-        self._carry(lambda: self._arrive(flight))
+        self._carry(lambda: self._arrive(flight), held_up=flight.fate == Fate.HELD_UP)
         self._world.after(patience.wait_s(flight.attempts, self._world.random.random()), lambda: self._send(flight))
 
-    def _carry(self, arrive: Callable[[], None]) -> None:
+    def _carry(self, arrive: Callable[[], None], *, held_up: bool = False) -> None:
         world = self._world
         copies = 2 if world.chance(world.weather.packet_doubled) else 1
         for _ in range(copies):
             if world.chance(world.weather.packet_lost):
                 world.counts["packets lost"] += 1
                 continue
-            delay_s = world.between(*(HELD_UP_S if world.chance(world.weather.packet_late) else SHORT_S))
+            late = HELD_UP_S if world.chance(world.weather.packet_late) else SHORT_S
+            delay_s = world.between(*(OVERTAKEN_S if held_up else late))
             self.under_way += 1
             world.after(delay_s, lambda: self._land(arrive))
 
@@ -113,7 +137,7 @@ class Line:
             self._world.counts["late packets with effect"] += not flight.open
             if flight.request.kind == Kind.DISCONNECT:
                 self.on_disconnect(flight.tag[0], flight.sent_at)
-        if reply is not None:
+        if reply is not None and flight.fate != Fate.UNHEARD:
             self._carry(lambda: self._answer(flight, reply))
 
     def _answer(self, flight: Flight, reply: Reply) -> None:

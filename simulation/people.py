@@ -60,6 +60,12 @@ class People:
                 self.approve(one, by)
         return len(seen)
 
+    def reject_all(self) -> None:
+        """Somebody says no to all that waits."""
+        seen = self.waiting()
+        if seen:
+            self._reject(seen, self._world.random.choice(PEOPLE))
+
     def undo_something(self) -> None:
         """Somebody takes the latest change of a service back, for a while."""
         world = self._world

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from simulation.calm import calm
@@ -46,9 +46,3 @@ def run_seed(database: SimulationDatabase, seed: int, tell: Callable[[str], None
     for violation in story.violations:
         world.say(f"WRONG: {violation}")
     return story
-
-
-def run_seeds(database: SimulationDatabase, seeds: range) -> Iterator[Story]:
-    """Seed after seed."""
-    for seed in seeds:
-        yield run_seed(database, seed)

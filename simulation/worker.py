@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, cast
 
 from network.coa.exchange import Exchange
@@ -19,12 +19,13 @@ from network.contract import Result, Secret, nothing_sent
 from policy.changes.route import RouteKind
 from simulation.line import Line
 from simulation.routers import RouterModel
-from simulation.world import DatabaseRestarted, World
-from sql import attempts, audit_seal, enforcement, intent, proof, reviews, router_health
+from simulation.world import DatabaseRestarted, Violation, World
+from sql import attempts, audit_seal, proof, router_health
 from sql.attempts import Claimed, Outcome
 from sql.jobs import ENFORCE, REVIEW, WORK_ROUTER, defer_enforce, driver_connection
 from sql.roles import Role
-from worker.enforce import EDGE_WAIT_S
+from worker import planning
+from worker.enforce import EDGE_WAIT_S, LOOK_AGAIN_S
 from worker.outcomes import judge
 
 TICK_S = (2.0, 25.0)
@@ -83,6 +84,7 @@ class _Router:
     answers: list[Outcome] = field(default_factory=list)
     storing: bool = False
     again: bool = False
+    looks: bool = False
 
 
 class Worker:
@@ -95,10 +97,11 @@ class Worker:
         self._routers = {router.router_id: router for router in routers}
         self.life = 1
         self.running = True
+        self.dies_at_next_claim = False
         self._busy: dict[int, _Router] = {}
         self._fetching = False
         self._transport = _Transport()
-        self.reviewed: Callable[[datetime], None] = lambda _: None
+        self.reviewed: Callable[[], None] = lambda: None
         world.on_job.append(self._hear)
         self._in_life(world.between(*TICK_S), self._tick)
 
@@ -200,41 +203,42 @@ class Worker:
 
     def _review(self) -> None:
         world = self._world
-        taken = world.stored(Role.WORKER, lambda s: reviews.review(s, world.operator_id, world.worker_now))
+        taken = world.stored(Role.WORKER, lambda s: planning.review_some(s, world.operator_id))
         if taken is not None:
             world.say(f"the worker reviews {taken} services")
-            self.reviewed(world.worker_now)
+            self.reviewed()
 
     def _renew(self) -> None:
         world = self._world
-
-        def work(session: Any) -> None:
-            services = intent.renew_authorised(session, world.operator_id, world.worker_now)
-            if services:
-                world.say(f"the access of services {services} changes by itself")
-                defer_enforce(driver_connection(session), world.operator_id, services)
-
-        world.transact(Role.WORKER, work)
+        renewed = world.transact(Role.WORKER, lambda s: planning.renew_some(s, world.operator_id))
+        world.say(f"the access of {renewed} services changes by itself")
 
     def _enforce(self, services: list[int]) -> None:
         world = self._world
-        planned = world.transact(
-            Role.WORKER, lambda s: enforcement.enforce(s, world.operator_id, services, world.worker_now)
-        )
+        planned = world.transact(Role.WORKER, lambda s: planning.enforce_some(s, world.operator_id, services))
         world.say(f"the worker plans the steps of services {services}: {planned} routers get work")
 
     # Routers ----------------------------------------------------------------------------------------------------
 
     def _work(self, router_id: int) -> None:
-        """The job of a router; jobs of one router run one after the other."""
+        """The job of a router; jobs of one router run one after the other. One that runs looks for more by itself."""
         busy = self._busy.get(router_id)
         if busy is not None:
             busy.again = True
+            if not busy.looks:
+                busy.looks = True
+                self._in_life(self._world.between(0.0, LOOK_AGAIN_S), lambda: self._look_again(busy))
             return
         router = self._routers[router_id]
         target = Target(address=router.address, port=3799, secret=Secret("simulated"), window=WINDOW)
         self._busy[router_id] = _Router(router, target)
         self._claim(self._busy[router_id])
+
+    def _look_again(self, busy: _Router) -> None:
+        """While packets are on the way: steps that were planned meanwhile, or whose time has come."""
+        busy.looks = False
+        if self._busy.get(busy.router.router_id) is busy:
+            self._claim(busy)
 
     def _claim(self, busy: _Router) -> None:
         world = self._world
@@ -253,10 +257,11 @@ class Worker:
             busy.in_hand += 1
             world.say(f"step {one.step_id} attempt {one.attempt} is claimed: {one.route.value} at {busy.router.name}")
         if claimed:
-            if world.chance(world.weather.dies_after_claim):
+            if self.dies_at_next_claim or world.chance(world.weather.dies_after_claim):
+                self.dies_at_next_claim = False
                 self._in_life(world.between(0.0, 20.0) if world.chance(0.5) else 0.0, self.die)
             self._in_life(0.001, lambda: self._attempt_all(busy, claimed, 0.0))
-        elif not busy.in_hand and not busy.answers:
+        elif not (busy.in_hand or busy.answers or busy.storing):
             del self._busy[busy.router.router_id]
             if busy.again:
                 self._work(busy.router.router_id)
@@ -287,6 +292,8 @@ class Worker:
             return False
 
     def _send(self, busy: _Router, one: Claimed, waited: str) -> None:
+        if self._line.waits_for(busy.router, one.acct_session_id):
+            raise Violation(f"step {one.step_id} is claimed while a request for its session is in flight")
         on_wire = OnWire(one.username, one.acct_session_id, one.framed_address)
         transport = cast("Transport", self._transport)
         if one.route == RouteKind.COA:

@@ -11,7 +11,6 @@ from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from simulation.database import EPOCH, SimulationDatabase
@@ -21,7 +20,7 @@ from sql.sessions import acting_for
 # A seed has about a hundred; one that goes round in a circle is ended here.
 TRANSACTIONS_MAXIMUM = 3000
 Result = TypeVar("Result")
-Action = Callable[[], None]
+Action = Callable[[], object]
 
 
 class Violation(Exception):  # noqa: N818 - reads as what happened
@@ -62,7 +61,7 @@ class Weather:
 
         return cls(
             packet_lost=some(0.5),
-            packet_late=some(0.4),
+            packet_late=random.choice((0.05, 0.25, 0.5)),
             packet_doubled=some(0.4),
             record_lost=some(0.25),
             record_late=some(0.5),
@@ -98,7 +97,6 @@ class World:
         self.weather = Weather.drawn(self.random)
         self.now = EPOCH
         self.worker_ahead_s = 0.0
-        self.latest_worker_now = EPOCH
         self.operator_id = 0
         self.counts: Counter[str] = Counter()
         self.on_job: list[Action] = []
@@ -107,7 +105,8 @@ class World:
         self._tell = tell
         self._queue: list[tuple[datetime, int, Action]] = []
         self._number = 0
-        self._revision = ""
+        self._skipped = timedelta(0)
+        self.revision = ""
         self.transactions = 0
 
     def say(self, line: str) -> None:
@@ -121,11 +120,18 @@ class World:
         return self._tell is not None
 
     @property
+    def now(self) -> datetime:
+        """The time, which the database's clock tells too."""
+        return self.database.clock.now
+
+    @now.setter
+    def now(self, moment: datetime) -> None:
+        self.database.clock.now = moment
+
+    @property
     def worker_now(self) -> datetime:
         """The time by the worker's clock, which may be wrong."""
-        moment = self.now + timedelta(seconds=self.worker_ahead_s)
-        self.latest_worker_now = max(self.latest_worker_now, moment)
-        return moment
+        return self.now + timedelta(seconds=self.worker_ahead_s)
 
     def chance(self, of_one: float) -> bool:
         """True in this share of cases."""
@@ -142,11 +148,18 @@ class World:
 
     def run(self, until: datetime) -> None:
         """Let everything happen that is due before a moment, in order; then it is that moment."""
-        while self._queue and self._queue[0][0] <= until:
+        before = self._skipped
+        while self._queue and self._queue[0][0] <= until + self._skipped - before:
             moment, _, action = heapq.heappop(self._queue)
             self.now = max(self.now, moment)
             action()
-        self.now = max(self.now, until)
+        self.now = max(self.now, until + self._skipped - before)
+
+    def skip(self, time: timedelta) -> None:
+        """Time passes in which nothing happens; all that is to come comes so much later."""
+        self._skipped += time
+        self.now += time
+        self._queue = [(moment + time, number, action) for moment, number, action in self._queue]
 
     def next_at(self) -> datetime | None:
         """When the next thing happens."""
@@ -161,7 +174,6 @@ class World:
         restarts = self.chance(self.weather.database_restarts)
         heard = self.chance(0.5)
         with acting_for(engine, self.operator_id) as session:
-            session.execute(_SET_NOW, {"now": self.now.isoformat()})
             result = work(session)
             session.flush()
             for action in self.while_open:
@@ -182,8 +194,8 @@ class World:
         jobs, revision = self.database.news()
         for action in self.on_job if jobs else ():
             action()
-        if revision != self._revision:
-            self._revision = revision
+        if revision != self.revision:
+            self.revision = revision
             for action in self.on_revision:
                 action()
 
@@ -196,12 +208,8 @@ class World:
 
     def on(self, connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
         """A driver's connection with the time of this moment."""
-        connection.execute("SELECT set_config('virtual_time.now', %s, false)", (self.now.isoformat(),))
-        return connection
+        return self.database.clock.set_on(connection)
 
     def look(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """What the watcher sees; it takes no part."""
         return list(self.database.watcher.execute(query.encode(), values).fetchall())
-
-
-_SET_NOW = text("SELECT set_config('virtual_time.now', :now, false)")

@@ -1,0 +1,203 @@
+"""Short stories of things that go wrong together, each at its moment: chance alone meets them once in many seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from policy.changes.settle import LATE_S
+from simulation.billing import Billing
+from simulation.customers import Customers, Device
+from simulation.ledger import Line
+from simulation.line import Fate
+from simulation.line import Line as Wire
+from simulation.people import People
+from simulation.plans import PLANS
+from simulation.routers import RouterModel
+from simulation.worker import Worker
+from simulation.world import World
+
+HESITATES_S = (0.5, 25.0)
+# How long a customer is away whose Stop was lost: the alarm is raised after three and a half minutes.
+AWAY_S = (120.0, 420.0)
+BEFORE_ALARM_S = (20.0, 180.0)
+AFTER_ALARM_S = (240.0, 330.0)
+# How often each story is told.
+STORIES = {
+    "cannot_decide": 4,
+    "rejected_and_paid": 3,
+    "unheard": 7,
+    "stops_while_stopped": 3,
+    "stops_while_silent": 4,
+    "stops_while_stuck": 5,
+    "dies_and_changes": 4,
+    "nobody_decides": 2,
+    "overtaken": 10,
+    "undone": 2,
+}
+
+
+class Cast(NamedTuple):
+    """Those who act in a story."""
+
+    world: World
+    lines: list[Line]
+    billing: Billing
+    people: People
+    worker: Worker
+    customers: Customers
+    wire: Wire
+    night: Callable[[], None]
+
+
+class Sagas:
+    """Each method begins one story, about one customer."""
+
+    def __init__(self, cast: Cast) -> None:
+        """Nothing happens yet."""
+        self._world, self._lines, self._billing, self._people = cast[:4]
+        self._worker, self._customers, self._wire, self._night = cast[4:]
+        self.pending = 0
+        """What is still to happen in the stories that have begun."""
+
+    def begin(self) -> None:
+        """One story, about whoever is there."""
+        lines = [line for line in self._lines if not line.closed]
+        if not lines:
+            return
+        line = self._world.random.choice(lines)
+        name = self._world.random.choices(list(STORIES), list(STORIES.values()))[0]
+        self._world.say(f"a story about {line.username}: {name.replace('_', ' ')}")
+        getattr(self, f"_{name}")(line, self._customers.devices[line.username])
+
+    def _cannot_decide(self, line: Line, _: Device) -> None:
+        """The truth goes to and fro, faster than packets are answered."""
+        delay_s = 0.0
+        plans = self._billing.two_plans()
+        owes = self._world.chance(0.4)
+        for number in range(self._world.random.randint(2, 5)):
+            if owes:
+                self._later(delay_s, lambda: self._billing.toggle(line))
+                self._approve_soon(delay_s)
+            else:
+                self._take(line, plans[number % 2], delay_s)
+            delay_s += self._world.between(*HESITATES_S)
+
+    def _rejected_and_paid(self, line: Line, _: Device) -> None:
+        """Somebody says no to a suspension, the customer pays, and is overdue again."""
+        world = self._world
+        self._billing.owe(line)
+        self._later(world.between(4.0, 30.0), self._people.reject_all)
+        self._later(world.between(35.0, 60.0), lambda: self._billing.pay_all(line))
+        self._later(world.between(70.0, 120.0), lambda: self._billing.owe(line))
+
+    def _unheard(self, line: Line, device: Device) -> None:
+        """The Stop of the session that is ended is lost, and the customer stays away; meanwhile the truth may move."""
+        world = self._world
+        device.unheard_s = world.between(*AWAY_S)
+        self._change(line)
+        if world.chance(0.6):
+            self._later(
+                world.between(*world.random.choice((BEFORE_ALARM_S, AFTER_ALARM_S))), lambda: self._change(line)
+            )
+        self._later(device.unheard_s + 30.0, lambda: None)
+
+    def _stops_while_stopped(self, line: Line, device: Device) -> None:
+        """All network writes are stopped, a step waits, and its session ends by itself."""
+        world = self._world
+        self._people.switch(stopped=True)
+        self._change(line)
+        self._hang_up(device, world.between(8.0, 20.0))
+        self._later(world.between(25.0, 40.0), lambda: self._people.switch(stopped=False))
+
+    def _stops_while_silent(self, line: Line, device: Device) -> None:
+        """The router takes no CoA for a while, a step is retried, and its session ends by itself."""
+        world = self._world
+        router = device.router or device.home
+        router.reachable = False
+        self._change(line)
+        self._hang_up(device, world.between(25.0, 45.0))
+        self._later(world.between(50.0, 70.0), lambda: _reach(router))
+
+    def _stops_while_stuck(self, line: Line, device: Device) -> None:
+        """The secret is wrong, so that a step is stuck; then its session ends by itself, or goes on."""
+        world = self._world
+        router = device.router or device.home
+        router.quirks.wrong_secret = True
+        self._change(line)
+        if world.chance(0.7):
+            self._hang_up(device, world.between(25.0, 60.0))
+        self._later(world.between(65.0, 90.0), lambda: _agree(router))
+
+    def _dies_and_changes(self, line: Line, _: Device) -> None:
+        """The worker dies with a step in hand, and when it is back something else is wanted."""
+        world = self._world
+        self._worker.dies_at_next_claim = True
+        plans = self._billing.two_plans()
+        self._take(line, plans[0], 0.0)
+        self._take(line, plans[1], world.between(5.0, 40.0))
+
+    def _nobody_decides(self, line: Line, _: Device) -> None:
+        """A suspension waits, and a day passes."""
+        self._billing.owe(line)
+        self._later(self._world.between(5.0, 30.0), self._night)
+
+    def _undone(self, line: Line, _: Device) -> None:
+        """A change is undone, and then the customer wants something else besides."""
+        self._take(line, self._billing.two_plans()[0], 0.0)
+        self._later(self._world.between(15.0, 25.0), self._people.undo_something)
+        self._later(self._world.between(30.0, 40.0), lambda: self._billing.readdress(line))
+        self._approve_soon(40.0)
+
+    def _overtaken(self, line: Line, device: Device) -> None:
+        """A packet is held up, or its answer is lost; meanwhile what it says is not wanted any more."""
+        router, session = device.router, device.session
+        if router is None or session is None:
+            return
+        fate = self._world.random.choice((Fate.HELD_UP, Fate.UNHEARD))
+        # The later the better for a packet that comes late, but before the same is sent again.
+        back_s = self._world.between(3.0, 14.0)
+
+        def back() -> None:
+            self._later(back_s, lambda: self._billing.speed(line.plan, PLANS[line.plan]["rate_limit"]))
+            self._approve_soon(back_s)
+            self._later(2 * LATE_S, lambda: None)
+
+        self._wire.fates[router.router_id, session.acct_session_id] = (fate, back)
+        self._billing.speed(line.plan, f"{self._world.random.randint(1, 99)}M/1M")
+        self._approve_soon(0.0)
+
+    def _later(self, delay_s: float, action: Callable[[], object]) -> None:
+        self.pending += 1
+
+        def happen() -> None:
+            self.pending -= 1
+            action()
+
+        self._world.after(delay_s, happen)
+
+    def _change(self, line: Line) -> None:
+        """Something of the customer changes that the network must hear of."""
+        if self._world.chance(0.5):
+            self._billing.toggle(line)
+        else:
+            self._billing.give(line, self._billing.two_plans()[0])
+        self._approve_soon(0.0)
+
+    def _take(self, line: Line, plan: str, delay_s: float) -> None:
+        self._later(delay_s, lambda: self._billing.give(line, plan))
+        self._approve_soon(delay_s)
+
+    def _approve_soon(self, delay_s: float) -> None:
+        self._later(delay_s + self._world.between(2.0, 5.0), self._people.approve_all)
+
+    def _hang_up(self, device: Device, delay_s: float) -> None:
+        self._later(delay_s, lambda: self._customers.hang_up(device, self._world.between(5.0, 60.0)))
+
+
+def _reach(router: RouterModel) -> None:
+    router.reachable = True
+
+
+def _agree(router: RouterModel) -> None:
+    router.quirks.wrong_secret = False
