@@ -101,7 +101,8 @@ def issue(session: Session, operator: Operator, drafts: Sequence[InvoiceDraft], 
         for invoice, draft in zip(invoices, drafts, strict=True)
         for number, line in enumerate(draft.lines, 1)
     ]
-    session.execute(insert(InvoiceLine), lines)
+    # Without this, lines that leave out different columns would be a statement each.
+    session.execute(insert(InvoiceLine), lines, execution_options={"render_nulls": True})
     entries = [_entry(invoice, draft.lines) for invoice, draft in zip(invoices, drafts, strict=True)]
     post(session, operator, today, entries, actor=actor)
     for invoice in invoices:

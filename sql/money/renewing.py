@@ -88,7 +88,8 @@ def renew(
         else:
             found = _renewal(one, 1, now, zone)
             if found.priced.total_minor > wallet.free.get(one.subscriber_id, 0):
-                moved.append(Moved(one, one.place._replace(next_on=None), one.plan.plan_id, until))
+                # A prepaid service whose time never ended would be online for nothing, and for ever.
+                moved.append(Moved(one, one.place._replace(next_on=None), one.plan.plan_id, until or now))
                 continue
             wallet.free[one.subscriber_id] = wallet.free.get(one.subscriber_id, 0) - found.priced.total_minor
             bought.append(Bought(one, found))

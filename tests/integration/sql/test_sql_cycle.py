@@ -1,7 +1,9 @@
 """The billing cycle: who is invoiced when, once, whatever happens on the way."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,11 +11,11 @@ from fixtures_database import ACTOR, Database, DatabaseServer, new_database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shop import Shop
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from sql.models import BillingProblem, Invoice, Operator
 from sql.money import runs
-from sql.money.cycle import Done, bill_day
+from sql.money.cycle import Done, bill_day, bill_portion
 from sql.money.invoices import start_of_day
 from sql.money.starting import start_billing
 from sql.roles import Role
@@ -173,6 +175,65 @@ def test_prepaid_time_is_bought_by_what_was_paid(database: Database) -> None:
     assert shop.isp.pay(owner, 1000)[1]
     assert shop.night(until.date() + timedelta(days=1)).invoices == 1
     assert (shop.isp.fresh(service).prepaid_until or until) > until + timedelta(days=27)
+
+
+def test_two_cycles_and_payments_at_the_same_moment(database: Database) -> None:
+    """Each service is invoiced once, nobody waits for ever, and what was paid has paid."""
+    shop = Shop(database)
+    plan, owners = shop.plan(), [shop.isp.subscriber() for _ in range(6)]
+    for number, owner in enumerate(owners):
+        shop.sell(f"line {number}", plan, owner=owner)
+    works = [lambda: shop.night(DAY)] * 2 + [lambda owner=owner: shop.isp.pay(owner, 1500) for owner in owners]
+    with ThreadPoolExecutor(len(works)) as pool:
+        for future in [pool.submit(work) for work in works]:
+            future.result(60)
+    assert [len(one) for one in shop.invoices()] == [1] * 6
+    with shop.isp.web() as session:
+        assert {one.open_minor for one in session.query(Invoice)} == {0}
+
+
+def test_a_portion_costs_as_many_statements_for_many_as_for_few(database: Database) -> None:
+    """Discounts, fees, credit, plans to come and prepaid time included."""
+    counted, today = [], datetime.now(UTC).date()
+    for number in (2, 12):
+        shop = Shop(database)
+        monthly, other = shop.plan(), shop.plan("other", 900)
+        ahead = shop.plan("ahead", 500, billing="prepaid")
+        services = []
+        for place in range(number):
+            owner = shop.isp.subscriber()
+            shop.isp.pay(owner, 9000)
+            services.append(shop.sell(f"line {place}", monthly, owner=owner).id)
+            services.append(shop.sell(f"prepaid {place}", ahead, owner=owner).id)
+        with database.as_superuser() as connection:
+            known = {"o": shop.isp.operator_id, "plan": other.id, "day": DAY, "services": services[::2]}
+            connection.execute(
+                "UPDATE service_billing SET next_plan_id = %(plan)s, next_plan_by = 'x', next_plan_on = %(day)s "
+                "WHERE service_id = ANY(%(services)s)",
+                known,
+            )
+            connection.execute(
+                "INSERT INTO fees (operator_id, service_id, amount_minor, description, added_by, created_at) "
+                "SELECT operator_id, id, 100, 'x', 'x', '2026-01-01Z' FROM services WHERE operator_id = %(o)s",
+                known,
+            )
+            connection.execute(
+                "INSERT INTO discounts (operator_id, service_id, amount_minor, periods_left, reason, granted_by) "
+                "SELECT operator_id, id, 100, 1, 'x', 'x' FROM services WHERE operator_id = %(o)s",
+                known,
+            )
+        statements: list[str] = []
+
+        def hear(*said: Any, heard: list[str] = statements) -> None:
+            heard.append(said[2])
+
+        event.listen(database.engine(Role.WORKER), "before_cursor_execute", hear)
+        with shop.isp.worker() as session:
+            done = bill_portion(session, shop.isp.operator_id, today, services)
+        event.remove(database.engine(Role.WORKER), "before_cursor_execute", hear)
+        assert done.services == 2 * number
+        counted.append(len(statements))
+    assert counted[0] == counted[1]
 
 
 sold = st.lists(
