@@ -5,7 +5,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench mutants clean
 
 help: ## List these commands.
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,11 @@ check: setup ## Check style, formatting, types and the direction of imports.
 bench: setup ## Measure against FreeRADIUS with its SQL module, side by side in one run.
 	@.venv/bin/ispagents bench $(ARGS)
 
+mutants: setup ## Change policy/changes in many small ways: does a test notice? See docs/mutation-testing.md.
+	@$(PYTHON) -m pip install --disable-pip-version-check --no-input --quiet -e '.[mutants]'
+	@nice $(PYTHON) -m mutmut run $(ARGS)
+	@$(PYTHON) -m mutmut results
+
 clean: ## Remove .venv, caches and build results; the state folder stays.
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	@rm -rf .venv build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

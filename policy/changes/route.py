@@ -104,8 +104,8 @@ def _by_difference(applied: Access, target: Access, abilities: Abilities) -> Rou
 
 
 def _lasting(access: Access) -> list[tuple[str, str]]:
-    """The attributes without what runs down by itself, as the stamp sees them."""
-    return reply_attributes(access._replace(session_timeout_s=access.plan_session_timeout_s, total_limit_bytes=0))
+    """The attributes with the session time of the plan, since what is left of it runs down by itself."""
+    return reply_attributes(access._replace(session_timeout_s=access.plan_session_timeout_s))
 
 
 def _coa(target: Access, abilities: Abilities) -> Attributes:

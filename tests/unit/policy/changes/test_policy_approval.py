@@ -179,6 +179,7 @@ def test_a_rule_is_read_whole():
         ApprovalRule("x" * 200, 2, frozenset({ChangeKind.PLAN}), frozenset({"Home"}), (0, 6), 10**9),
     )
     assert read_rules([{"name": "x", "people": 0}]) == (ApprovalRule("x", 0),)
+    assert read_rules([{"name": "x", "people": 0, "kinds": list(ChangeKind)}])[0].kinds == set(ChangeKind)
     with pytest.raises(PolicyError):
         read_rules([document | {"more_than": 10**9 + 1}])
 
@@ -200,6 +201,9 @@ def test_the_verdict_names_its_rule_and_what_held_it_back():
     )
     assert hindrance(Asked(ChangeKind.SUSPEND, feed_silent=True, router_down="tower")) == (
         "No payment has come in for longer than is usual here, so nobody is cut off until one does."
+    )
+    assert hindrance(Asked(ChangeKind.SUSPEND, standings_silent=True, router_down="tower")) == (
+        "The other billing system has been silent for longer than is set, so nobody is cut off until it speaks."
     )
     assert hindrance(Asked(ChangeKind.CLOSE, router_down="tower")) == (
         "The router tower is down, so nobody on it is cut off until it answers again."

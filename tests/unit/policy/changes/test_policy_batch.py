@@ -86,8 +86,8 @@ def test_long_lists_end_with_how_many_more():
     lines = batch_text(batch_preview(rows), "").split("\n")
     assert lines[3].endswith(", 1 plan 19 and 2 more")
     assert lines[-1] == "    and 12 more that are unusual"
-    exact = batch_text(batch_preview(rows[:NAMES_SHOWN]), "").split("\n")
-    assert exact[3].endswith(", 1 plan 19")
+    for count, end in ((NAMES_SHOWN, ", 1 plan 19"), (NAMES_SHOWN + 1, ", 1 plan 19 and 1 more")):
+        assert batch_text(batch_preview(rows[:count]), "").split("\n")[3].endswith(end)
 
 
 def test_the_hash_binds_which_changes_and_each_preview():

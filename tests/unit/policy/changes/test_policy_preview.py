@@ -126,12 +126,12 @@ def test_the_consequence_is_the_worst_that_a_customer_notices():
 
 def test_what_is_unusual_is_said():
     """Several sessions, a long silence, an access that nobody knows, a drop that could be spared, a deaf router."""
-    silent = SESSION._replace(router_name="tower 2", last_seen_at=NOW - timedelta(minutes=90), abilities=Abilities())
+    silent = SESSION._replace(router_name="tower 2", last_seen_at=NOW - timedelta(hours=1000), abilities=Abilities())
     deaf = SESSION._replace(router_name="tower 3", applied=None, abilities=Abilities(dynamic_authorization=False))
     document = preview(DRAFT, (SESSION, silent, deaf), NOW)
     assert document["odd"] == [
         "There are 3 live sessions.",
-        "The session on tower 2 was last heard of 1.5 hours ago.",
+        "The session on tower 2 was last heard of 1000.0 hours ago.",
         (
             "Whether tower 2 changes address lists by CoA is not known, so the connection drops; "
             "`ispagents router test` can find out."
@@ -140,6 +140,7 @@ def test_what_is_unusual_is_said():
         "tower 3 takes no CoA, so nothing changes before the next login.",
     ]
     assert (document["drops"], document["unreachable"]) == (1, 1)
+    assert preview(DRAFT, (SESSION, SESSION), NOW)["odd"] == ["There are 2 live sessions."]
     assert text(document).split("\n")[-6:] == [
         "  drops 1 connection(s); a PPPoE client redials by itself, usually within a minute.",
         *(f"  unusual: {one}" for one in document["odd"]),
