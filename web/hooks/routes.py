@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from web.hooks.registry import scheme
 from web.programs import Refusal, blueprint_for, provider_box
 
 BODY_MAXIMUM_BYTES = 256 * 1024
+_TOKEN = re.compile("[A-Za-z0-9_-]{16,128}")  # what is none need not be looked for
 NOWHERE = "There is no provider with this address; `ispagents provider list` shows those there are."
 
 blueprint = blueprint_for("hooks", __name__, "/hooks")
@@ -29,7 +31,7 @@ def receive(token: str) -> tuple[Any, int]:
     """Take in what a provider tells; told again, it is answered alike and changes nothing."""
     request.max_content_length = BODY_MAXIMUM_BYTES
     body = request.get_data(cache=False)
-    addressed = provider_of(engine(), token)
+    addressed = provider_of(engine(), token) if _TOKEN.fullmatch(token) else None
     if addressed is None:
         raise Refusal(NOWHERE, 404)
     with acting_for(engine(), addressed.operator_id) as session:

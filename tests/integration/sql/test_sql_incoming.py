@@ -10,12 +10,13 @@ import pytest
 from fixtures_database import ACTOR, Database, DatabaseServer, Isp, new_database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from policy.money.incoming import Incoming, IncomingKind
+from policy.money.statement import Terms
 from sql.errors import Refused
 from sql.models import Feed, IncomingPayment, Operator, Payment, PaymentReversal, Subscriber
-from sql.money import review
+from sql.money import clues, imports, review
 from sql.money.incoming import AT_ONCE, Outcome, Taken, take_in
 from sql.money.ledger import balances
 from sql.money.payments import payment_by_id
@@ -246,6 +247,75 @@ def test_a_file_costs_as_many_statements_as_a_row(isp: Isp, database: Database) 
     assert _count(isp, IncomingPayment) == 301
     with pytest.raises(Refused, match="At most"):
         _take(isp, *(_told(str(number)) for number in range(AT_ONCE + 1)))
+
+
+STATEMENTS = {
+    "_NUMBERS": "subscribers_operator_id_reference_key",
+    "_USERNAMES": "services_operator_id_username_key",
+    "_INVOICES": "invoices_number_key",
+    "_PHONES": "subscribers_phone",
+    "_NAMES": "subscribers_search",
+    "_PAYERS": "incoming_payments_payer",
+    "_AMOUNTS": "invoices_open_amount",
+    "_OWED": "invoices_open_subscriber",
+}
+
+
+CROWD = """
+INSERT INTO subscribers (operator_id, reference, name, phone)
+    SELECT %(operator)s, 'N-' || n, 'name ' || n, (600000000 + n)::text FROM generate_series(1, 3000) AS n;
+INSERT INTO services (operator_id, subscriber_id, plan_id, method, username)
+    SELECT operator_id, id, %(plan)s, 'pppoe', 'user' || id FROM subscribers WHERE reference LIKE 'N-%%';
+INSERT INTO invoices (operator_id, subscriber_id, amount_minor, currency, due_at, year, serial, issued_on, due_on)
+    SELECT operator_id, id, 1000 + id, 'EUR', now(), 2025, id, now(), now() FROM subscribers WHERE name LIKE 'name %%';
+INSERT INTO payments (operator_id, subscriber_id, amount_minor, currency, booked_by)
+    SELECT operator_id, id, 1, 'EUR', 'x' FROM subscribers WHERE reference LIKE 'N-%%';
+INSERT INTO incoming_payments (operator_id, source, external_id, amount_minor, currency, occurred_at, method, payer,
+        state, explanation, payment_id, subscriber_id)
+    SELECT operator_id, 'x', id, 1, 'EUR', now(), 'x', 'payer ' || id, 'booked', 'x', id, subscriber_id FROM payments;
+"""
+
+
+def test_each_clue_has_its_index_behind_the_wall(isp: Isp) -> None:
+    """Among thousands of customers, row-level security keeps no lookup from the index that was made for it."""
+    values = {"operator": isp.operator_id, "years": [2026], "serials": [1], "most": 6}
+    crowd = {"operator": isp.operator_id, "plan": isp.plan("Crowd").id}
+    with isp.database.as_superuser() as connection:
+        for statement in CROWD.split(";\n")[:-1]:
+            connection.execute(statement, crowd)
+        connection.execute("ANALYZE")
+    with isp.web() as session:
+        for name, index in STATEMENTS.items():
+            values["asked"] = [1500] if name in {"_AMOUNTS", "_OWED"} else ["K-1042"]
+            query = getattr(clues, name).text
+            used = {key: value for key, value in values.items() if f":{key}" in query}
+            plan = "\n".join(session.scalars(text(f"EXPLAIN {query}"), used))
+            assert index in plan, plan
+
+
+def test_a_file_that_was_cut_off_is_applied_once(isp: Isp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some pages of it the machine dies: applied again from the beginning, each row counts once."""
+    monkeypatch.setattr(imports, "AT_ONCE", 2)
+    data = "date,amount,reference\n" + "".join(f"2026-11-0{number},{number}.00,K-1042\n" for number in range(1, 6))
+    with isp.web() as session:
+        operator = session.get_one(Operator, isp.operator_id)
+        terms = Terms(operator.currency, operator.time_zone)
+        read = imports.preview(session, operator, data.encode(), file_name="x", source="bank", terms=terms, actor=ACTOR)
+    number = read.stored.id
+    assert _apply(isp, number, 0) == ([Outcome.BOOKED] * 2, 3)
+    assert _apply(isp, number, 0) == ([Outcome.KNOWN] * 2, 3)
+    assert _apply(isp, number, 3) == ([Outcome.BOOKED] * 2, 5)
+    assert _apply(isp, number, 5) == ([Outcome.BOOKED], None)
+    with pytest.raises(Refused, match="already"):
+        _apply(isp, number, 0)
+    assert _count(isp, Payment) == 5
+
+
+def _apply(isp: Isp, number: int, after_line: int) -> tuple[list[Outcome], int | None]:
+    with isp.web() as session:
+        operator = session.get_one(Operator, isp.operator_id)
+        taken, line = imports.apply_some(session, operator, number, after_line=after_line, actor=ACTOR)
+    return [one.outcome for one in taken], line
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,7 @@ def test_webhooks_that_are_not_taken_say_why_and_store_nothing(site: Site, isp: 
         (_send(site, address, {**PAID, "at": late}), 422),
         (_send(site, address, b"x" * (256 * 1024 + 1)), 413),
         (_send(site, "/hooks/" + "x" * 32, PAID), 404),
+        (_send(site, "/hooks/%00%ff" + "x" * 32, PAID), 404),
         (client.get(address), 405),
     ]
     for number, (answer, status) in enumerate(answers):
