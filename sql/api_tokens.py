@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final
 
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
@@ -16,12 +17,12 @@ from sql import audit
 from sql.checks import NAME_MAXIMUM_BYTES, checked_text
 from sql.errors import NotFound, Refused
 from sql.models import ApiToken
-from sql.sessions import database_time
+from sql.sessions import ACT_FOR_FOUND, acting_for_found, database_time
 
 PREFIX: Final = "isp_"  # so that scanners for lost secrets know one
 TOKEN_BYTES: Final = 32
 USED_AGAIN_AFTER: Final = timedelta(minutes=1)  # one row a program: every request would wait for the one before
-_BY_HASH: Final = text("SELECT operator_id, token_id FROM operator_by_api_token(:hash)")
+_BY_HASH: Final = text(f"SELECT token_id, {ACT_FOR_FOUND} FROM operator_by_api_token(:hash)")  # noqa: S608 - constants
 
 
 class Scope(StrEnum):
@@ -30,13 +31,6 @@ class Scope(StrEnum):
     PAYMENTS = "payments"
     STANDINGS = "standings"
     READ = "read"
-
-
-class Holder(NamedTuple):
-    """Whose token this is."""
-
-    operator_id: int
-    token_id: int
 
 
 def add_token(
@@ -79,22 +73,19 @@ def end_token(session: Session, operator_id: int, name: str, *, actor: str) -> A
     return token
 
 
-def holder_of(engine: Engine, shown: str) -> Holder | None:
-    """Whose token this is; None for every other. It is found by its hash, so how long that takes tells nothing."""
-    if not shown.startswith(PREFIX):
-        return None
-    with engine.connect() as connection:
-        row = connection.execute(_BY_HASH, {"hash": _hash(shown)}).one_or_none()
-    return Holder(row.operator_id, row.token_id) if row is not None else None
+@contextmanager
+def acting_for_token(engine: Engine, shown: str) -> Iterator[tuple[Session, ApiToken | None]]:
+    """A transaction for the operator of a program's token, which is noted as used; None for every other.
 
-
-def use(session: Session, holder: Holder) -> ApiToken:
-    """The token of a program that asks now."""
-    token = session.get_one(ApiToken, holder.token_id)
-    now = database_time(session)
-    if token.last_used_at is None or token.last_used_at < now - USED_AGAIN_AFTER:
-        token.last_used_at = now
-    return token
+    It is found by its hash, so how long that takes tells nothing of it.
+    """
+    with acting_for_found(engine, _BY_HASH, {"hash": _hash(shown)}) as (session, row):
+        token = session.get_one(ApiToken, row.token_id) if row is not None else None
+        if token is not None:
+            now = database_time(session)
+            if token.last_used_at is None or token.last_used_at < now - USED_AGAIN_AFTER:
+                token.last_used_at = now
+        yield session, token
 
 
 def _hash(shown: str) -> bytes:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, func, select, text
+from sqlalchemy import URL, Engine, TextClause, create_engine, func, select, text
 from sqlalchemy.orm import Session
 
 POOL_CONNECTIONS = 8
 _BEGAN = "ispagents began"
 _ACT = text("SELECT set_config('app.operator', :operator, true), clock_timestamp() AS began")
+
+# For the statements of `acting_for_found`: who is found is acted for from here on.
+ACT_FOR_FOUND = "set_config('app.operator', operator_id::text, true) AS acting, clock_timestamp() AS began"
 
 
 def make_engine(url: URL, *, pool: int = POOL_CONNECTIONS) -> Engine:
@@ -31,6 +35,19 @@ def acting_for(engine: Engine, operator_id: int) -> Iterator[Session]:
     with Session(engine, expire_on_commit=False) as session, session.begin():
         session.info[_BEGAN] = session.execute(_ACT, {"operator": str(operator_id)}).one().began
         yield session
+
+
+@contextmanager
+def acting_for_found(engine: Engine, finding: TextClause, values: dict[str, Any]) -> Iterator[tuple[Session, Any]]:
+    """A transaction for the operator that a statement finds, and its row; None where it finds nobody.
+
+    The statement calls a function that looks across operators, and hands its `operator_id` to `ACT_FOR_FOUND`.
+    """
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        row = session.execute(finding, values).one_or_none()
+        if row is not None:
+            session.info[_BEGAN] = row.began
+        yield session, row
 
 
 def database_time(session: Session) -> datetime:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from sqlalchemy import Engine, func, select, text
@@ -11,19 +13,20 @@ from sqlalchemy.orm import Session
 
 from sql import audit
 from sql.errors import NotFound, Refused
-from sql.models import PaymentProvider
+from sql.models import Operator, PaymentProvider
 from sql.secrets import SecretBox
+from sql.sessions import ACT_FOR_FOUND, acting_for_found
 
 TOKEN_BYTES: Final = 24  # 192 bits in the address, so that nobody guesses one
 _NAME: Final = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
-_BY_TOKEN: Final = text("SELECT operator_id, provider_id FROM provider_by_token(:token)")
+_BY_TOKEN: Final = text(f"SELECT provider_id, {ACT_FOR_FOUND} FROM provider_by_token(:token)")  # noqa: S608 - constants
 
 
 class Addressed(NamedTuple):
     """Whose provider a webhook's address names."""
 
-    operator_id: int
-    provider_id: int
+    provider: PaymentProvider
+    operator: Operator
 
 
 def secret_place(operator_id: int, name: str) -> str:
@@ -80,8 +83,12 @@ def end_provider(session: Session, operator_id: int, name: str, *, actor: str) -
     return provider
 
 
-def provider_of(engine: Engine, token: str) -> Addressed | None:
-    """Whose address this is, before anybody acts for an operator; None for every other."""
-    with engine.connect() as connection:
-        row = connection.execute(_BY_TOKEN, {"token": token}).one_or_none()
-    return Addressed(row.operator_id, row.provider_id) if row is not None else None
+@contextmanager
+def acting_for_provider(engine: Engine, token: str) -> Iterator[tuple[Session, Addressed | None]]:
+    """A transaction for the operator whose provider this address names; None, and for nobody, for every other."""
+    with acting_for_found(engine, _BY_TOKEN, {"token": token}) as (session, row):
+        found = None
+        if row is not None:
+            known = select(PaymentProvider, Operator).join(Operator, Operator.id == PaymentProvider.operator_id)
+            found = Addressed(*session.execute(known.where(PaymentProvider.id == row.provider_id)).one())
+        yield session, found

@@ -10,11 +10,11 @@ from flask import jsonify, request
 from sqlalchemy.orm import Session
 
 from policy.money.told import read_document, read_payments
-from sql.api_tokens import Scope, holder_of, use
+from sql.api_tokens import Scope, acting_for_token
 from sql.models import ApiToken, Operator
 from sql.money.incoming import Outcome, Taken, take_in
 from sql.money.standings import assert_standings
-from sql.sessions import acting_for, database_time
+from sql.sessions import database_time
 from web.acting import engine
 from web.api.reading import read_standings
 from web.programs import Refusal, blueprint_for
@@ -55,17 +55,12 @@ def _body() -> bytes:
 def _allowed(scope: Scope) -> Iterator[tuple[Session, ApiToken]]:
     """A transaction for the operator of a program's token, which must allow this."""
     scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-    holder = holder_of(engine(), shown.strip()) if scheme.lower() == "bearer" else None
-    if holder is None:
-        raise Refusal(
-            "Name a token that is valid: Authorization: Bearer isp_...; `ispagents token add` makes one.", 401
-        )
-    with acting_for(engine(), holder.operator_id) as session:
-        token = use(session, holder)
+    with acting_for_token(engine(), shown.strip() if scheme.lower() == "bearer" else "") as (session, token):
+        if token is None:
+            raise Refusal("Name a valid token: Authorization: Bearer isp_...; `ispagents token add` makes one.", 401)
         if scope not in token.scopes:
-            raise Refusal(
-                f"This token is not for {scope}; `ispagents token add NAME --scope {scope}` makes one that is.", 403
-            )
+            other = f"`ispagents token add NAME --scope {scope}` makes one that is."
+            raise Refusal(f"This token is not for {scope}; {other}", 403)
         yield session, token
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import structlog
 from flask import jsonify, request
 
-from sql.models import Operator, PaymentProvider
+from sql.models import PaymentProvider
 from sql.money.incoming import Outcome, take_in
-from sql.money.providers import provider_of, secret_place
+from sql.money.providers import acting_for_provider, secret_place
 from sql.secrets import SecretsError
-from sql.sessions import acting_for, database_time
+from sql.sessions import database_time
 from web.acting import engine
-from web.hooks.contract import WebhookError
+from web.hooks.contract import Verify, WebhookError
 from web.hooks.registry import scheme
 from web.programs import Refusal, blueprint_for, provider_box
 
@@ -31,26 +31,18 @@ def receive(token: str) -> tuple[Any, int]:
     """Take in what a provider tells; told again, it is answered alike and changes nothing."""
     request.max_content_length = BODY_MAXIMUM_BYTES
     body = request.get_data(cache=False)
-    addressed = provider_of(engine(), token) if _TOKEN.fullmatch(token) else None
-    if addressed is None:
+    if not _TOKEN.fullmatch(token):
         raise Refusal(NOWHERE, 404)
-    with acting_for(engine(), addressed.operator_id) as session:
-        provider = session.get_one(PaymentProvider, addressed.provider_id)
-        verify = scheme(provider.kind)
-        if verify is None:
-            raise Refusal(f"The scheme {provider.kind!r} is not installed here any more.", 503)
-        try:
-            secret = provider_box().open(provider.secret, secret_place(addressed.operator_id, provider.name))
-        except SecretsError as error:
-            log.error("a payment provider's secret does not open", provider=provider.name)
-            raise Refusal("The secret of this provider cannot be read here; add the provider again.", 503) from error
+    with acting_for_provider(engine(), token) as (session, addressed):
+        if addressed is None:
+            raise Refusal(NOWHERE, 404)
+        provider, operator = addressed
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            told = verify(headers, body, secret, database_time(session))
+            told = _scheme(provider)(headers, body, _secret(provider), database_time(session))
         except WebhookError as error:
             log.warning("a webhook was not taken", provider=provider.name, why=str(error))
             raise Refusal(str(error), 400 if error.is_signed else 401) from error
-        operator = session.get_one(Operator, addressed.operator_id)
         taken = take_in(session, operator, told, provider.name, actor=f"provider:{provider.name}")
     # A provider is told no more than whether it must send again.
     answers = [
@@ -60,3 +52,18 @@ def receive(token: str) -> tuple[Any, int]:
     ]
     refused = bool(taken) and all(one.outcome is Outcome.REFUSED for one in taken)
     return jsonify({"payments": answers}), 422 if refused else 200
+
+
+def _scheme(provider: PaymentProvider) -> Verify:
+    verify = scheme(provider.kind)
+    if verify is None:
+        raise Refusal(f"The scheme {provider.kind!r} is not installed here any more.", 503)
+    return verify
+
+
+def _secret(provider: PaymentProvider) -> str:
+    try:
+        return provider_box().open(provider.secret, secret_place(provider.operator_id, provider.name))
+    except SecretsError as error:
+        log.error("a payment provider's secret does not open", provider=provider.name)
+        raise Refusal("The secret of this provider cannot be read here; add the provider again.", 503) from error
