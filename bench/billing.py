@@ -2,7 +2,8 @@
 
 Of the services a thirtieth is invoiced, 3 % get a reminder, 1 % a suspension. The database is the embedded one as it is
 shipped; it is filled by statements over whole sets, which is not measured. Then the worker's own code runs as the
-worker runs it: the cycle in one thread, and the reviews that it brings about in another.
+worker runs it: the cycle in one thread, and the reviews that it brings about in another. Meanwhile customers pay, one
+after the other, and it is measured how long the decision about each takes.
 """
 
 import os
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from statistics import quantiles
 from typing import Any, Final
 
 import psycopg
@@ -27,8 +29,11 @@ from ispagents.errors import Problem
 from ispagents.settings import DATABASE
 from ispagents.state_folder import StateFolder
 from sql.customers import add_operator, add_plan, add_service, add_subscriber
+from sql.models import Subscriber
+from sql.money.payments import receive_payment
 from sql.money.runs import operator_day
 from sql.roles import Role
+from sql.sessions import acting_for
 from worker import planning
 from worker.billing_cycle import bill_operator
 
@@ -38,10 +43,15 @@ QUICK: Final = 20_000
 INVOICED_OF: Final = 30
 REMINDED_OF: Final = 33  # 3 %
 SUSPENDED_OF: Final = 100
+PAYING_OF: Final = 500  # who owe something that nobody reminds of tonight, and may pay meanwhile
+LATER_DAYS: Final = 10
 PRICE_MINOR: Final = 2500
 GRACE_DAYS: Final = 10  # longer ago than what is said late, or the suspended would be reminded too
 REMINDED_BEFORE_DAYS: Final = 3
-LOOK_S: Final = 0.05
+LOOK_S: Final = 0.01  # a job would say so at once
+POLL_S: Final = 0.002
+BETWEEN_PAYMENTS_S: Final = 0.05
+_WAITS: Final = "SELECT 1 FROM reviews WHERE service_id = %s AND due_at <= now()"
 
 
 class BillingBenchError(Exception):
@@ -64,8 +74,9 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
     services, say = (QUICK if quick else FULL), say or _to_stderr
     process.sweep()
     with process.orderly_end() as stack, _database() as (databases, conninfo, state):
-        worker = databases.engine(Role.WORKER, pool=4)
+        worker, web = databases.engine(Role.WORKER, pool=4), databases.engine(Role.WEB, pool=1)
         stack.callback(worker.dispose)
+        stack.callback(web.dispose)
         operator, day = _operator(databases, state)
         say(f"filling the database with {services:,} services")
         began = time.monotonic()
@@ -73,10 +84,12 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
             _fill(superuser, operator, services, day)
         say(f"filled in {time.monotonic() - began:.0f} s; the night begins")
         _forget_peak()
-        first = _night(worker, operator, day)
+        with psycopg.connect(conninfo, autocommit=True) as superuser:
+            payers = Payers(web, superuser, operator)
+            first = _night(worker, operator, day, payers.pay)
         peak_mib = _peak_mib()
         say(f"first run: {first.seconds:.1f} s, {first.invoices:,} invoices, {first.reminders:,} reminders")
-        second = _night(worker, operator, day)
+        second = _night(worker, operator, day, lambda _ended: None)
         say(f"second run of the same day: {second.seconds:.1f} s")
         with psycopg.connect(conninfo) as superuser:
             suspensions = _one(superuser, "SELECT count(*) FROM changes WHERE state = 'awaiting_approval'")
@@ -94,6 +107,7 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
         "cycle_s": round(first.cycle_s, 1),
         "worker_cpu_s": round(first.worker_cpu_s, 1),
         "load_average": round(os.getloadavg()[0], 1),
+        **payers.figures(),
         "second_run_s": round(second.seconds, 2),
         "services": services,
         "scaled": "no" if services == FULL else f"seconds times {scale:g}, from {services:,} services",
@@ -168,6 +182,8 @@ def _fill(superuser: psycopg.Connection[Any], operator: int, services: int, day:
         "price": PRICE_MINOR,
         "grace": GRACE_DAYS,
         "remind_due": day + timedelta(days=REMINDED_BEFORE_DAYS),
+        "paying": PAYING_OF,
+        "later_due": day + timedelta(days=LATER_DAYS),
         "suspend_due": day - timedelta(days=GRACE_DAYS),
         "year": day.year,
     }
@@ -207,17 +223,17 @@ _STATEMENTS: Final = (
         "%(day)s + (username::integer %% %(every)s), %(day)s + (username::integer %% %(every)s), true FROM services "
         "WHERE username::integer / %(every)s < (%(last)s + 1) / %(every)s"
     ),
-    # owed since last month: due in three days (a reminder), or so long ago that grace ends tonight (a suspension)
+    # owed: due in three days (a reminder), so long ago that grace ends tonight (a suspension), or later (may pay)
     (
         "INSERT INTO invoices (operator_id, subscriber_id, year, serial, amount_minor, open_minor, currency, "
         "issued_at, issued_on, due_at, due_on) "
         "SELECT operator_id, subscriber_id, 2025, row_number() OVER (), %(price)s, %(price)s, 'EUR', "
         "due_on - interval '14 days', due_on - 14, due_on::timestamptz, due_on FROM ("
-        "SELECT operator_id, subscriber_id, CASE WHEN kind = 1 THEN %(remind_due)s ELSE %(suspend_due)s END AS due_on "
-        "FROM services, (VALUES (1), (2)) AS kinds (kind) "
-        "WHERE CASE WHEN kind = 1 THEN username::integer %% %(reminded)s = 7 "
+        "SELECT operator_id, subscriber_id, CASE kind WHEN 1 THEN %(remind_due)s WHEN 2 THEN %(suspend_due)s "
+        "ELSE %(later_due)s END AS due_on FROM services, (VALUES (1), (2), (3)) AS kinds (kind) "
+        "WHERE CASE kind WHEN 1 THEN username::integer %% %(reminded)s = 7 "
         "AND username::integer / %(reminded)s < (%(last)s + 1) / %(reminded)s "
-        "ELSE username::integer %% %(suspended)s = 8 END) AS owing"
+        "WHEN 2 THEN username::integer %% %(suspended)s = 8 ELSE username::integer %% %(paying)s = 11 END) AS owing"
     ),
     "INSERT INTO invoice_series SELECT operator_id, 2025, count(*) FROM invoices GROUP BY 1",
     "UPDATE services SET standing = 'grace' WHERE username::integer %% %(suspended)s = 8",
@@ -229,33 +245,81 @@ _STATEMENTS: Final = (
 )
 
 
-def _night(engine: Engine, operator: int, day: date) -> Night:
-    """The cycle, and beside it the reviews, until nothing is left of either."""
+class Payers:
+    """Customers who owe something that is due later, and pay while the night goes on."""
+
+    def __init__(self, web: Engine, superuser: psycopg.Connection[Any], operator: int) -> None:
+        """Nobody has paid yet."""
+        self._web = web
+        self._superuser = superuser
+        self._operator = operator
+        self._took_ms: list[float] = []
+
+    def pay(self, ended: threading.Event) -> None:
+        """One after the other until `ended`: how long from the commit of each until somebody has looked at it."""
+        owing = self._superuser.execute(
+            "SELECT services.id, services.subscriber_id FROM services JOIN invoices USING (subscriber_id) "
+            "WHERE open_minor > 0 AND due_at > now() + interval '5 days' ORDER BY services.id"
+        ).fetchall()
+        for service, subscriber in owing:
+            if ended.is_set():
+                return
+            with acting_for(self._web, self._operator) as session:
+                payer = session.get_one(Subscriber, subscriber)
+                receive_payment(session, payer, amount_minor=PRICE_MINOR, method="cash", actor=ACTOR)
+            committed = time.monotonic()
+            while self._superuser.execute(_WAITS, (service,)).fetchone():
+                time.sleep(POLL_S)
+            self._took_ms.append((time.monotonic() - committed) * 1000)
+            time.sleep(BETWEEN_PAYMENTS_S)
+
+    def figures(self) -> dict[str, Any]:
+        """How many paid, and the percentiles."""
+        if len(self._took_ms) < 2:
+            return {"payments_meanwhile": len(self._took_ms)}
+        percentiles = quantiles(self._took_ms, n=100, method="inclusive")
+        return {
+            "payments_meanwhile": len(self._took_ms),
+            "payment_to_decision_p50_ms": round(percentiles[49], 1),
+            "payment_to_decision_p99_ms": round(percentiles[98], 1),
+        }
+
+
+def _night(engine: Engine, operator: int, day: date, meanwhile: Callable[[threading.Event], None]) -> Night:
+    """The cycle and the reviews beside it, until nothing is left of either; `meanwhile` until the cycle ends."""
     ended = threading.Event()
     failed: list[BaseException] = []
 
+    def watched(work: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - told by the thread that waits for this one
+                failed.append(error)
+
+        return threading.Thread(target=run)
+
     def review() -> None:
-        try:
-            while True:
-                last = ended.is_set()
-                taken = planning.review_operator(engine, operator)
-                if last and not taken:
-                    return
-                time.sleep(LOOK_S)
-        except BaseException as error:  # noqa: BLE001 - told by the thread that waits for this one
-            failed.append(error)
+        while True:
+            last = ended.is_set()
+            taken = planning.review_operator(engine, operator)
+            if last and not taken:
+                return
+            time.sleep(LOOK_S)
 
     began, cpu_began = time.monotonic(), time.process_time()
-    reviewing = threading.Thread(target=review)
-    reviewing.start()
+    threads = [watched(review), watched(lambda: meanwhile(ended))]
+    for thread in threads:
+        thread.start()
     try:
         row = bill_operator(engine, operator, day)
     finally:
         cycle_s = time.monotonic() - began
         ended.set()
-        reviewing.join()
+        for thread in threads:
+            thread.join()
     if failed:
-        raise BillingBenchError(f"the reviews ended early ({failed[0]})") from failed[0]
+        raise BillingBenchError(f"what goes on beside the cycle ended early ({failed[0]})") from failed[0]
     if row.problems:
         raise BillingBenchError(f"{row.problems} services could not be billed")
     took, cpu_s = time.monotonic() - began, time.process_time() - cpu_began

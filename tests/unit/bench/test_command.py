@@ -5,13 +5,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from bench import auth, coa, command
+from bench import auth, billing, coa, command
 from bench.targets import TARGETS
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_measured(monkeypatch):
-    for bench in (auth, coa):
+    for bench in (auth, billing, coa):
         monkeypatch.setattr(bench, "run", lambda _quick: pytest.fail("a bench was started"))
 
 
@@ -21,7 +21,7 @@ def test_wrong_arguments_give_exit_code_2(arguments):
     assert CliRunner().invoke(command.app, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("name", ["auth", "coa"])
+@pytest.mark.parametrize("name", ["auth", "billing", "coa"])
 @pytest.mark.parametrize("path", ["missing/results.json", "."])
 def test_a_file_that_cannot_be_written_is_said_before_measuring(tmp_path, name, path):
     """In one sentence that says what to do."""
