@@ -96,14 +96,14 @@ class Priced(NamedTuple):
 def price_days(terms: Terms, span: Span, discounts: Sequence[Discount] = (), *, setup: bool = False) -> Priced:
     """A period of days; one that is not whole is charged by its days. `setup`: the setup fee is still to be charged."""
     amount = share(terms.price_minor, span.days, span.whole_days)
-    return _priced(terms, "period", amount, span.start, span.end, discounts, setup=setup)
+    return _priced(terms, "period", (amount, 1), span.start, span.end, discounts, setup=setup)
 
 
 def price_prepaid(
     terms: Terms, periods: int, start: date, end: date, discounts: Sequence[Discount] = (), *, setup: bool = False
 ) -> Priced:
     """So many periods paid before they are used, from one day to another; within one day no days are named."""
-    return _priced(terms, "prepaid", terms.price_minor * periods, start, end, discounts, setup=setup)
+    return _priced(terms, "prepaid", (terms.price_minor, periods), start, end, discounts, setup=setup)
 
 
 def price_fees(fees: Sequence[Fee]) -> Priced:
@@ -125,19 +125,35 @@ def together(*parts: Priced) -> Priced:
 
 
 def _priced(
-    terms: Terms, kind: str, amount: int, start: date, end: date, discounts: Sequence[Discount], *, setup: bool
+    terms: Terms,
+    kind: str,
+    amounts: tuple[int, int],
+    start: date,
+    end: date,
+    discounts: Sequence[Discount],
+    *,
+    setup: bool,
 ) -> Priced:
-    lines, used = [], []
+    """`amounts`: what one period costs, and how many there are. A discount counts once for each that it makes cheaper."""
+    amount, periods = amounts
     days = (start, end) if start < end else (None, None)
-    if amount:
-        lines.append(_line(terms, kind, terms.name, amount, *days))
-    left = amount
-    for discount in discounts:
-        less = discount.of(left) if discount.counts(start) else 0
-        if less:
-            lines.append(_line(terms, "discount", discount.reason, -less, *days))
-            used.append(discount.discount_id)
-            left -= less
+    lines = [_line(terms, kind, terms.name, amount * periods, *days)] if amount else []
+    used: list[int] = []
+    less = {discount.discount_id: 0 for discount in discounts}
+    for _ in range(periods if less else 0):
+        left = amount
+        for discount in discounts:
+            part = discount.used(used.count(discount.discount_id))
+            taken = discount.of(left) if part.counts(start) else 0
+            if taken:
+                less[discount.discount_id] += taken
+                used.append(discount.discount_id)
+                left -= taken
+    lines += [
+        _line(terms, "discount", discount.reason, -less[discount.discount_id], *days)
+        for discount in discounts
+        if less[discount.discount_id]
+    ]
     if setup and terms.setup_minor:
         lines.append(_line(terms, "fee", terms.name, terms.setup_minor, None, None))
     # Net and tax are rounded for each line, so discounts of the whole price may leave a minor unit less than nothing.

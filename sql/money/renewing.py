@@ -140,6 +140,11 @@ def top_up(session: Session, service: Service, periods: int, *, actor: str) -> I
     lock_subscribers(session, [service.subscriber_id])
     one = _prepaid(session, operator, service)
     now = database_time(session)
+    if one.next_plan is not None and one.prepaid_until is not None and one.prepaid_until > now:
+        raise Refused(
+            f"The plan {one.next_plan.name!r} begins when the prepaid time of {service.username!r} ends; top up then, "
+            "or call it off with `ispagents service plan` and --at-period-end."
+        )
     found = _renewal(one, periods, now, ZoneInfo(operator.time_zone))
     checked_moment("end of the prepaid time", found.prepaid_until)
     free, asked = Wallet.of(session, operator, [one]).free.get(one.subscriber_id, 0), found.priced.total_minor

@@ -11,6 +11,7 @@ from sql.errors import Refused
 from sql.models import Invoice, Service, ServiceBilling, Subscriber
 from sql.money.ledger import balances
 from sql.money.plan_changes import PlanChange, change_plan_of, preview_change
+from sql.money.renewing import top_up
 from sql.money.settling import credit_minor
 
 TODAY = datetime.now(UTC).date()
@@ -104,3 +105,32 @@ def test_prepaid_time_is_no_money(database: Database) -> None:
     with pytest.raises(Refused, match="at-period-end"):
         _preview(shop, service, monthly)
     assert _change(shop, service, monthly, at_period_end=True).on == until.date()
+
+
+def test_from_charged_to_prepaid_and_back_when_a_period_ends(database: Database) -> None:
+    """On its day the cycle begins the plan: time begins to be bought, and later periods to be charged again."""
+    shop = Shop(database)
+    monthly = shop.plan("monthly", 2800, period_unit="day", period_count=28)
+    ahead = shop.plan("ahead", 700, billing="prepaid", period_unit="week")
+    service = shop.sell("zofia", monthly, TODAY)
+    shop.night(TODAY)
+    shop.isp.pay(service.subscriber_id, 2800 + 700)
+    end = _change(shop, service, ahead, at_period_end=True).on
+    assert end == TODAY + timedelta(days=28)
+    shop.night(end)
+    fresh = shop.isp.fresh(service)
+    assert (fresh.plan_id, (fresh.prepaid_until or datetime.max.replace(tzinfo=UTC)).date()) == (
+        ahead.id,
+        end + timedelta(days=7),
+    )
+    assert _change(shop, service, monthly, at_period_end=True).on == end + timedelta(days=7)
+    with pytest.raises(Refused, match="begins when"), shop.isp.web() as session:
+        top_up(session, session.get_one(Service, service.id), 1, actor=ACTOR)
+    shop.night(end + timedelta(days=7))
+    fresh = shop.isp.fresh(service)
+    assert (fresh.plan_id, fresh.prepaid_until) == (monthly.id, None)
+    assert [one[0][1:] for one in shop.invoices()] == [
+        ("period", str(TODAY), 2800),
+        ("period", str(end + timedelta(days=7)), 2800),
+        ("prepaid", str(end), 700),
+    ]

@@ -79,6 +79,18 @@ def test_discounts_have_ends():
     assert price_days(terms, span_at(DAY + timedelta(days=1), MONTH, 10), some[:1]).total_minor == 1935  # 30 of 31 days
 
 
+def test_periods_bought_together_cost_what_they_cost_one_by_one():
+    """A discount of two periods makes two of five cheaper, and is used up by them."""
+    some = [Discount(1, "half", percent_basis_points=5000, periods_left=2), Discount(2, "loyal", amount_minor=10)]
+    priced = price_prepaid(Terms(1, "Day", 100, MONTH), 5, DAY, DAY, some)
+    assert [(line.kind, line.net_minor) for line in priced.lines] == [
+        ("prepaid", 500),
+        ("discount", -100),
+        ("discount", -50),
+    ]
+    assert sorted(priced.discount_ids) == [1, 1, 2, 2, 2, 2, 2]
+
+
 def test_fees_and_prepaid_periods():
     """Fees have a tax of their own; hours of one day have no days to name."""
     terms = Terms(1, "Day", 100, Period(12, Unit.HOUR), setup_minor=50)
