@@ -57,7 +57,7 @@ class Size:
 
 
 FULL: Final = Size(customers=2000, webhooks=10_000, connections=4)
-QUICK: Final = Size(customers=100, webhooks=800, connections=4)
+QUICK: Final = Size(customers=100, webhooks=500, connections=4)
 
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:

@@ -74,8 +74,10 @@ def take_in(
     now = database_time(session)
     refused = [refusal(one, now) for one in payments]
     told: dict[str, Incoming] = {}
-    for one, why in zip(payments, refused, strict=True):
-        if not why:
+    for place, one in enumerate(payments):
+        if not refused[place] and one.external_id in told and told[one.external_id].kind != one.kind:
+            refused[place] = _another(one, told[one.external_id].kind)
+        if not refused[place]:
             told[one.external_id] = both(told[one.external_id], one) if one.external_id in told else one
     taken = {}
     if told:
@@ -121,6 +123,10 @@ def refusal(one: Incoming, now: datetime) -> str:
     return ""
 
 
+def _another(one: Incoming, known: str) -> str:
+    return f"A {known} has the id {one.external_id!r} already; a {one.kind} needs one of its own."
+
+
 def _spoke(session: Session, operator_id: int, source: str, now: datetime) -> None:
     known = session.scalar(
         select(Feed.last_at).where(Feed.operator_id == operator_id, Feed.kind == PAYMENTS, Feed.source == source)
@@ -132,6 +138,8 @@ def _spoke(session: Session, operator_id: int, source: str, now: datetime) -> No
 def _taken(row: IncomingPayment, one: Incoming, *, has_news: bool) -> Taken:
     if has_news:
         outcome, said = Outcome(row.state), row.explanation
+    elif row.kind != one.kind:
+        return Taken(row.external_id, Outcome.REFUSED, _another(one, row.kind))
     else:
         outcome, said = Outcome.KNOWN, f"It was told before ({row.state}); it counts once."
         if differs(row, one):

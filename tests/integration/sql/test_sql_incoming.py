@@ -198,6 +198,17 @@ def test_a_refund_finds_its_payment_or_waits_for_it(isp: Isp) -> None:
             review.assign_reversal(session, isp.operator_id, left.id, payment, actor=ACTOR)
 
 
+def test_a_refund_needs_an_id_of_its_own(isp: Isp) -> None:
+    """Under its payment's id it would be taken for the payment told again, and be lost; it is refused instead."""
+    for told in ([_told("p", "K-1042"), _back("p", "p", 300)], [_back("p", "p", 300)]):
+        taken = _take(isp, *told)[-1]
+        assert (taken.outcome, taken.explanation) == (
+            Outcome.REFUSED,
+            "A payment has the id 'p' already; a refund needs one of its own.",
+        )
+    assert (_count(isp, Payment), _count(isp, PaymentReversal)) == (1, 0)
+
+
 def test_a_payment_booked_by_hand_is_not_booked_again(isp: Isp) -> None:
     """The id of a provider, written down by somebody before its webhook came."""
     with isp.web() as session:
