@@ -24,8 +24,8 @@ JOIN plans AS plan ON plan.operator_id = service.operator_id AND plan.id = servi
 JOIN dunning_policies AS policy ON policy.operator_id = service.operator_id
     AND policy.id = coalesce(plan.dunning_policy_id, :policy)
 CROSS JOIN LATERAL (
-    SELECT decided_at FROM changes WHERE changes.operator_id = service.operator_id AND changes.service_id = service.id
-        AND kind = 'suspend' AND state = 'approved' ORDER BY changes.id DESC LIMIT 1) AS suspended
+    SELECT max(decided_at) AS decided_at FROM changes WHERE changes.operator_id = service.operator_id
+        AND changes.service_id = service.id AND kind = 'suspend' AND state = 'approved') AS suspended
 WHERE service.operator_id = :operator AND service.standing = 'suspended' AND service.closed_at IS NULL
     AND service.authorised->>'standing' = 'suspended' AND policy.close_days IS NOT NULL
     AND (suspended.decided_at AT TIME ZONE CAST(:zone AS text))::date + policy.close_days <= :day
