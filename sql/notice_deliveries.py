@@ -82,7 +82,7 @@ LEFT JOIN invoices AS invoice ON invoice.id = notice.invoice_id
 LEFT JOIN payments AS payment ON payment.id = notice.payment_id
 WHERE delivery.operator_id = :operator AND delivery.state = 'waiting' AND delivery.due_at <= :now
     AND NOT delivery.channel_id = ANY(CAST(:resting AS bigint[]))
-ORDER BY delivery.due_at, delivery.notice_id LIMIT :most FOR UPDATE OF delivery SKIP LOCKED
+ORDER BY delivery.due_at LIMIT :most FOR UPDATE OF delivery SKIP LOCKED
 """)
 _CLAIM = text("""
 UPDATE notice_deliveries AS delivery SET state = row.state, explanation = row.explanation, due_at = row.due_at,

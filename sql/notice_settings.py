@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from policy.errors import PolicyError
-from policy.notices import ADDRESSES, BLANKS, Event, blanks_in, check_blanks
+from policy.notices import ADDRESSES, BLANKS, Event, check_blanks
 from sql import audit
 from sql.checks import NAME_MAXIMUM_BYTES, checked_text
 from sql.errors import NotFound, Refused
@@ -160,31 +159,37 @@ def notices(
     before: int | None = None,
     limit: int = 100,
 ) -> list[Told]:
-    """Notices with their deliveries, the newest first; `failed`: only what failed or is unknown, by its deliveries."""
-    delivery = NoticeDelivery.notice_id == Notice.id
-    statement = (
-        select(Notice, Subscriber.reference, NoticeDelivery, NoticeChannel.name)
-        .join(Subscriber, Subscriber.id == Notice.subscriber_id)
-        .outerjoin(NoticeDelivery, delivery)
-        .outerjoin(NoticeChannel, NoticeChannel.id == NoticeDelivery.channel_id)
-        .where(Notice.operator_id == operator_id)
-    )
-    if subscriber is not None:
-        statement = statement.where(Notice.subscriber_id == subscriber.id)
+    """So many notices with all their deliveries, the newest first; `failed`: what failed or is unknown alone."""
+    # The page is chosen before anything is joined to it.
+    wrong: ColumnElement[bool] = true()
     if failed:
-        wrong = (NoticeDelivery.operator_id == operator_id, NoticeDelivery.state.in_(("failed", "unknown")))
-        statement = statement.where(*wrong)
+        wrong = NoticeDelivery.state.in_(("failed", "unknown"))
+        page = select(NoticeDelivery.notice_id.label("id")).where(NoticeDelivery.operator_id == operator_id, wrong)
+        page = page.distinct()
+    else:
+        page = select(Notice.id).where(Notice.operator_id == operator_id)
+    key = NoticeDelivery.notice_id if failed else Notice.id
+    if subscriber is not None:
+        mine = select(Notice.id).where(Notice.operator_id == operator_id, Notice.subscriber_id == subscriber.id)
+        page = page.where(key.in_(mine)) if failed else page.where(Notice.subscriber_id == subscriber.id)
     if before is not None:
-        statement = statement.where(Notice.id < before)
-    rows = session.execute(statement.order_by(Notice.id.desc(), NoticeDelivery.channel_id).limit(limit))
+        page = page.where(key < before)
+    chosen = page.order_by(key.desc()).limit(limit).subquery()
+    rows = session.execute(
+        select(Notice, Subscriber.reference, NoticeDelivery, NoticeChannel.name)
+        .join(chosen, chosen.c.id == Notice.id)
+        .join(Subscriber, Subscriber.id == Notice.subscriber_id)
+        .outerjoin(NoticeDelivery, (NoticeDelivery.notice_id == Notice.id) & wrong)
+        .outerjoin(NoticeChannel, NoticeChannel.id == NoticeDelivery.channel_id)
+        .order_by(Notice.id.desc(), NoticeDelivery.channel_id)
+    )
     return [Told(*row) for row in rows]
 
 
 def notice_by_id(session: Session, operator_id: int, notice_id: int) -> list[Told]:
     """A notice with all of its deliveries. Raises NotFound."""
-    found = [
-        one for one in notices(session, operator_id, before=notice_id + 1, limit=100) if one.notice.id == notice_id
-    ]
+    newest = notices(session, operator_id, before=notice_id + 1, limit=1)
+    found = [one for one in newest if one.notice.id == notice_id]
     if not found:
         raise NotFound(f"There is no notice {notice_id}; `ispagents notice list` shows those there are.")
     return found
@@ -214,34 +219,6 @@ def try_again(
         said: dict[str, Any] = {"states": list(states), "count": count, "notice": notice_id}
         audit.record(session, operator_id, actor, "notice:delivery:retry", **said)
     return int(count)
-
-
-class Health(NamedTuple):
-    """How notices go, for `status`."""
-
-    waiting: int
-    failed: int
-    unknown: int
-    oldest_at: datetime | None
-
-
-def health(session: Session, operator_id: int) -> Health:
-    """What waits, what failed, what nobody knows; `oldest_at` is since when something that is due waits."""
-    mine = (NoticeDelivery.operator_id == operator_id, NoticeDelivery.state.in_(("waiting", "sending")))
-    waiting, oldest = session.execute(select(func.count(), func.min(NoticeDelivery.due_at)).where(*mine)).one()
-    wrong = dict(
-        session.execute(
-            select(NoticeDelivery.state, func.count())
-            .where(NoticeDelivery.operator_id == operator_id, NoticeDelivery.state.in_(("failed", "unknown")))
-            .group_by(NoticeDelivery.state)
-        ).tuples()
-    )
-    return Health(waiting, wrong.get("failed", 0), wrong.get("unknown", 0), oldest)
-
-
-def needs(url: str) -> set[str]:
-    """What an address asks of a customer: email, phone, or nothing."""
-    return blanks_in(url)
 
 
 def _event(event: str) -> Event:

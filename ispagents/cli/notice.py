@@ -35,7 +35,8 @@ def list_all(
         page = notices(session, operator_id, subscriber=found, failed=failed, before=before, limit=limit)
         rows = [_row(one) for one in page]
     empty = "Nothing failed." if failed else common.NO_MORE if before else EMPTY
-    more = f"There may be more: go on with --before {rows[-1]['id']}" if len(rows) == limit else ""
+    full = len({row["id"] for row in rows}) == limit
+    more = f"There may be more: go on with --before {rows[-1]['id']}" if full else ""
     common.show(rows, as_json=as_json, title="Notices", empty=empty, columns=COLUMNS, more=more)
 
 

@@ -87,7 +87,11 @@ class NoticeDelivery(Base):
         ForeignKeyConstraint(["operator_id", "notice_id"], ["notices.operator_id", "notices.id"]),
         ForeignKeyConstraint(["operator_id", "channel_id"], ["notice_channels.operator_id", "notice_channels.id"]),
         Index(
-            "notice_deliveries_due", "operator_id", "due_at", postgresql_where=text("state IN ('waiting', 'sending')")
+            "notice_deliveries_due",
+            "operator_id",
+            "state",
+            "due_at",
+            postgresql_where=text("state IN ('waiting', 'sending')"),
         ),
         Index(
             "notice_deliveries_failed",

@@ -59,7 +59,7 @@ CREATE TABLE notice_deliveries (
     FOREIGN KEY (operator_id, notice_id) REFERENCES notices (operator_id, id),
     FOREIGN KEY (operator_id, channel_id) REFERENCES notice_channels (operator_id, id)
 );
-CREATE INDEX notice_deliveries_due ON notice_deliveries (operator_id, due_at) WHERE state IN ('waiting', 'sending');
+CREATE INDEX notice_deliveries_due ON notice_deliveries (operator_id, state, due_at) WHERE state IN ('waiting', 'sending');
 CREATE INDEX notice_deliveries_failed ON notice_deliveries (operator_id, notice_id) WHERE state IN ('failed', 'unknown');
 
 DO $$
