@@ -66,9 +66,7 @@ def assign(
         select(Payment.id).where(Payment.operator_id == operator_id, Payment.external_id == row.external_id).limit(1)
     ):
         raise Refused("A payment with this id was booked by hand already; drop this one if it is the same.")
-    intake = Intake(session, operator, row.source, actor)
-    intake.serialise([row])
-    intake.book([row], {row.id: subscriber.id})
+    Intake(session, operator, row.source, actor).book([row], {row.id: subscriber.id})
     _decided(session, row, actor, "assign", subscriber=subscriber.reference, payment=row.payment_id)
     return row
 
@@ -102,6 +100,8 @@ def drop(session: Session, operator_id: int, incoming_id: int, *, reason: str, a
 
 def _open(session: Session, operator_id: int, incoming_id: int) -> IncomingPayment:
     row = incoming_by_id(session, operator_id, incoming_id).row
+    # In the order of those who take in, or both would wait for one another.
+    Intake(session, session.get_one(Operator, operator_id), row.source, "").serialise([row])
     # Two people at once: the second waits here and then hears what the first decided.
     session.refresh(row, with_for_update={"key_share": True})
     if row.state != "review":

@@ -240,6 +240,23 @@ def test_deliveries_at_the_same_moment_count_once(isp: Isp) -> None:
     assert (_count(isp, Payment), _count(isp, PaymentReversal)) == (5, 1)
 
 
+def test_a_person_and_a_second_telling_at_the_same_moment(isp: Isp) -> None:
+    """Both of them at once, many times: booked once, for one customer, and nobody fails but by a clear no."""
+    for number in range(8):
+        (taken,) = _take(isp, _told(f"x{number}", "?"))
+
+        def decide(incoming_id: int = taken.id or 0) -> None:
+            with isp.web() as session:
+                adam = session.query(Subscriber).filter_by(reference="K-2000").one()
+                try:
+                    review.assign(session, isp.operator_id, incoming_id, adam, actor="ewa")
+                except Refused:
+                    session.rollback()
+
+        _at_once([decide, lambda number=number: _take(isp, _told(f"x{number}", "K-1042")), decide])
+    assert _count(isp, Payment) == 8
+
+
 def test_a_file_costs_as_many_statements_as_a_row(isp: Isp, database: Database) -> None:
     """One payment or three hundred: the same number of statements."""
     counts = []
