@@ -134,7 +134,7 @@ def _priced(
     *,
     setup: bool,
 ) -> Priced:
-    """`amounts`: what one period costs, and how many there are. A discount counts once for each that it makes cheaper."""
+    """`amounts`: what one period costs, and how many there are. A discount counts for each that it makes cheaper."""
     amount, periods = amounts
     days = (start, end) if start < end else (None, None)
     lines = [_line(terms, kind, terms.name, amount * periods, *days)] if amount else []
