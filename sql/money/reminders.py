@@ -15,8 +15,15 @@ REMINDERS_AT_ONCE = 1000
 # What was not said for a week, while nothing ran, is not said any more.
 MISSED_DAYS = 7
 
-# Ordered by an index, and going on behind the last invoice of the call before. The policy is that of the plan of a
-# service which the invoice is about, else of any service of the customer, else the operator's.
+# Ordered by an index, going on behind the last invoice of the page before.
+_PAGE = text("""
+SELECT due_on, id FROM invoices
+WHERE operator_id = :operator AND open_minor > 0 AND due_on = ANY(CAST(:due_on AS date[]))
+    AND (due_on, id) > (CAST(:after_on AS date), CAST(:after_id AS bigint))
+ORDER BY due_on, id LIMIT :most
+""")
+# The policy is that of the plan of a service which the invoice is about, else of any service of the customer, else the
+# operator's. What was put before has the same key.
 _REMIND = text("""
 INSERT INTO notices (operator_id, event, key, subscriber_id, invoice_id, data)
 SELECT invoice.operator_id, 'reminder', 'reminder:' || invoice.id || ':' || latest.days, invoice.subscriber_id,
@@ -33,19 +40,16 @@ CROSS JOIN LATERAL (SELECT coalesce((
 JOIN dunning_policies AS policy ON policy.operator_id = invoice.operator_id AND policy.id = chosen.id
 CROSS JOIN LATERAL (SELECT max(days) AS days FROM unnest(policy.reminder_days) AS days
                     WHERE invoice.due_on + days <= :day) AS latest
-WHERE invoice.operator_id = :operator AND invoice.open_minor > 0 AND invoice.due_on = ANY(CAST(:due_on AS date[]))
-    AND (invoice.due_on, invoice.id) > (CAST(:after_on AS date), CAST(:after_id AS bigint))
+WHERE invoice.operator_id = :operator AND invoice.id = ANY(CAST(:invoices AS bigint[])) AND invoice.open_minor > 0
     AND invoice.due_on + latest.days > greatest(CAST(:silent AS date), invoice.issued_on)
-    AND NOT EXISTS (SELECT FROM notices AS told WHERE told.operator_id = invoice.operator_id
-                    AND told.key = 'reminder:' || invoice.id || ':' || latest.days)
     AND NOT EXISTS (
         SELECT FROM services AS service JOIN holds AS hold ON hold.service_id = service.id
         WHERE service.operator_id = invoice.operator_id AND service.subscriber_id = invoice.subscriber_id
             AND hold.ended_at IS NULL AND (hold.until IS NULL OR hold.until > :moment)
             AND (hold.kind IN ('vip', 'promise') OR hold.kind = 'dispute' AND hold.invoice_id = invoice.id))
-ORDER BY invoice.due_on, invoice.id LIMIT :most
+ORDER BY invoice.due_on, invoice.id
 ON CONFLICT (operator_id, key) DO NOTHING
-RETURNING id, invoice_id
+RETURNING id
 """)
 _REACHED = text("""
 SELECT invoice.due_on, invoice.id FROM billing_runs AS run JOIN invoices AS invoice ON invoice.id = run.reminded_through
@@ -65,25 +69,33 @@ def remind(session: Session, operator: Operator, day: date, most: int = REMINDER
     if not due_on:
         return 0
     reached = session.execute(_REACHED, {"operator": operator.id, "day": day}).one_or_none()
+    after_on, after_id = (reached.due_on, reached.id) if reached is not None else (date.min, 0)
+    put = 0
+    while not put:
+        place = {"due_on": due_on, "after_on": after_on, "after_id": after_id}
+        page = session.execute(_PAGE, {"operator": operator.id, "most": most, **place}).all()
+        if not page:
+            break
+        put = _put(session, operator, day, [row.id for row in page])
+        after_on, after_id = page[-1]
+    mine = (BillingRun.operator_id == operator.id, BillingRun.day == day)
+    session.execute(update(BillingRun).where(*mine).values(reminded_through=after_id or None))
+    return put
+
+
+def _put(session: Session, operator: Operator, day: date, invoice_ids: list[int]) -> int:
     put = session.execute(
         _REMIND,
         {
             "operator": operator.id,
             "policy": operator.dunning_policy_id,
             "day": day,
-            "due_on": due_on,
+            "invoices": invoice_ids,
             "silent": day - timedelta(days=MISSED_DAYS),
             "moment": start_of_day(day, operator),
-            "after_on": reached.due_on if reached is not None else date.min,
-            "after_id": reached.id if reached is not None else 0,
-            "most": most,
         },
-    ).all()
-    if put:
-        _, last = max((row.id, row.invoice_id) for row in put)
-        mine = (BillingRun.operator_id == operator.id, BillingRun.day == day)
-        session.execute(update(BillingRun).where(*mine).values(reminded_through=last))
-    return len(put)
+    )
+    return len(put.all())
 
 
 def _due_days(session: Session, operator: Operator, day: date) -> list[date]:
