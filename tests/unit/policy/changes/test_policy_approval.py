@@ -91,12 +91,14 @@ def test_the_brake_is_within_its_terms(active, brakes):
     assert most <= max(brakes.free, active * brakes.percent / 100)
 
 
-@given(KINDS, st.booleans(), st.sampled_from(["", "tower"]))
-def test_nobody_is_cut_off_while_nobody_can_know(kind, silent, down):
-    """Without payments coming in, or behind a router that is down, only what takes away is held back."""
-    asked = Asked(kind, feed_silent=silent, router_down=down)
+@given(KINDS, st.booleans(), st.booleans(), st.sampled_from(["", "tower"]), st.sampled_from(["", "It waits."]))
+def test_nobody_is_cut_off_while_nobody_can_know(kind, silent, mute, down, waits):
+    """Without payments or standings coming in, behind a router that is down, or on a day that is not allowed, only what
+    takes away is held back.
+    """
+    asked = Asked(kind, feed_silent=silent, standings_silent=mute, router_down=down, waits=waits)
     why = hindrance(asked)
-    assert bool(why) == (kind in TAKES_AWAY and (silent or bool(down)))
+    assert bool(why) == (kind in TAKES_AWAY and (silent or mute or bool(down) or bool(waits)))
     said = verdict(asked, ApprovalTerms(frozenset(ChangeKind)))
     assert said == ((1, DEFAULT_RULES[kind], why) if why else (0, DEFAULT_RULES[kind], ""))
 
