@@ -8,7 +8,6 @@ from typing import NamedTuple
 from simulation.town import Town
 from simulation.world import Violation
 from sql.audit_seal import seal
-from sql.reports import Kind
 
 ROUNDS = 150
 QUIET_ROUNDS = 2
@@ -81,10 +80,9 @@ def calm(town: Town) -> None:
 
 
 def _delivered(town: Town) -> bool:
-    """Whether nothing is on its way, and everybody who may be online is. Interims come for ever."""
+    """Whether nothing is on its way, and everybody who may be online is."""
     dialling = any(one.dialling and town.admits(one) for one in town.customers.devices.values())
-    news = any(report.kind != Kind.INTERIM for edge in town.edges.all for report in edge.spool)
-    return not (town.wire.under_way or dialling or news)
+    return town.edges.all_told and not (town.wire.under_way or dialling)
 
 
 def _left(town: Town) -> Left:

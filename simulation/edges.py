@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -129,6 +128,8 @@ class Edges:
         """Nodes with empty replicas."""
         self._world = world
         self.all = [Edge(world, f"node-{number}") for number in range(1, count + 1)]
+        self.news_under_way = 0
+        """Records that no node has yet; interims are none."""
         self._following = False
         world.on_revision.append(self._hear)
         world.while_open.append(self._follow_meanwhile)
@@ -159,7 +160,14 @@ class Edges:
                 world.counts["records lost"] += 1
                 continue
             late = world.chance(world.weather.record_late)
-            world.after(world.between(*(HELD_UP_S if late else (0.01, 0.5))), _into(edge, report))
+            self.news_under_way += kind != Kind.INTERIM
+            world.after(world.between(*(HELD_UP_S if late else (0.01, 0.5))), lambda: self._arrive(edge, report))
+
+    @property
+    def all_told(self) -> bool:
+        """Whether the database knows all that routers have said. Interims come for ever and are no news."""
+        stored = all(report.kind == Kind.INTERIM for edge in self.all for report in edge.spool)
+        return stored and not self.news_under_way
 
     def check_redial(self, step_id: int, sent_at: datetime) -> None:
         """A Disconnect has thrown a customer out: whichever node is asked next must have the change behind it.
@@ -191,6 +199,10 @@ class Edges:
                 edge.report()
         self._world.after(REPORT_S / 2, self._report)
 
+    def _arrive(self, edge: Edge, report: Report) -> None:
+        self.news_under_way -= report.kind != Kind.INTERIM
+        edge.take(report)
+
     def _woken(self) -> None:
         self._following = False
         self.follow_all()
@@ -199,10 +211,6 @@ class Edges:
         """While somebody's transaction is open: what it writes must be read the next time, not skipped."""
         if self._world.chance(0.05):
             self.follow_all()
-
-
-def _into(edge: Edge, report: Report) -> Callable[[], None]:
-    return lambda: edge.take(report)
 
 
 def _report(world: World, router: RouterModel, session: Online, kind: Kind, cause: str, authorised: str) -> Report:
