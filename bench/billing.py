@@ -259,7 +259,8 @@ class Payers:
         """One after the other until `ended`: how long from the commit of each until somebody has looked at it."""
         owing = self._superuser.execute(
             "SELECT services.id, services.subscriber_id FROM services JOIN invoices USING (subscriber_id) "
-            "WHERE open_minor > 0 AND due_at > now() + interval '5 days' ORDER BY services.id"
+            "WHERE open_minor > 0 GROUP BY services.id "
+            "HAVING count(*) = 1 AND min(due_at) > now() + interval '5 days' ORDER BY services.id"
         ).fetchall()
         for service, subscriber in owing:
             if ended.is_set():

@@ -34,23 +34,25 @@ def begin_run(session: Session, operator_id: int, day: date) -> None:
 
 
 def finish_run(session: Session, operator_id: int, day: date, *, actor: str) -> BillingRun:
-    """Say that the cycle of a day has ended. Returns its row."""
+    """Say that the cycle of a day has ended; one that did something is told in the audit. Returns its row."""
     session.execute(
         update(BillingRun)
         .where(BillingRun.operator_id == operator_id, BillingRun.day == day)
         .values(finished_at=func.clock_timestamp())
     )
     run = session.scalars(select(BillingRun).where(BillingRun.operator_id == operator_id, BillingRun.day == day)).one()
-    audit.record(
-        session,
-        operator_id,
-        actor,
-        "billing:cycle:finish",
-        day=day.isoformat(),
-        invoices=run.invoices,
-        amount_minor=int(run.amount_minor),
-        problems=run.problems,
-    )
+    if run.invoices or run.closed or run.problems:
+        audit.record(
+            session,
+            operator_id,
+            actor,
+            "billing:cycle:finish",
+            day=day.isoformat(),
+            invoices=run.invoices,
+            amount_minor=int(run.amount_minor),
+            closed=run.closed,
+            problems=run.problems,
+        )
     return run
 
 
