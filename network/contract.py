@@ -74,7 +74,7 @@ class Result:
                 raise ValueError(NOT_UTC)
 
 
-def nothing_sent(outcome: Outcome, cause: str, explanation: str, now: datetime, *, may_retry: bool) -> Result:
+def nothing_sent(outcome: Outcome, *, cause: str, explanation: str, now: datetime, may_retry: bool) -> Result:
     """What came of a verb for which nothing left this side."""
     return Result(
         outcome=outcome,

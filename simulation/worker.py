@@ -317,7 +317,7 @@ class Worker:
     def _not_sent(self) -> Result:
         said = "Nothing was sent: a RADIUS server still had the earlier access."
         now = self._world.worker_now.astimezone(UTC)
-        return nothing_sent(Answer.UNKNOWN, "edge_behind", said, now, may_retry=True)
+        return nothing_sent(Answer.UNKNOWN, cause="edge_behind", explanation=said, now=now, may_retry=True)
 
     def _answered(self, busy: _Router, outcome: Outcome) -> None:
         busy.in_hand -= 1

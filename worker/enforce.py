@@ -201,4 +201,4 @@ def _edge_behind(one: Claimed, waited_s: float) -> Outcome:
 
 
 def _not_sent(outcome: Answer, cause: str, explanation: str, *, may_retry: bool) -> Result:
-    return nothing_sent(outcome, cause, explanation, datetime.now(UTC), may_retry=may_retry)
+    return nothing_sent(outcome, cause=cause, explanation=explanation, now=datetime.now(UTC), may_retry=may_retry)

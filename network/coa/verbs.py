@@ -234,4 +234,6 @@ def _unreachable(where: str, exchange: Exchange) -> tuple[Outcome, str, str, boo
 
 def _not_changeable(name: str) -> Result:
     said = f"A CoA cannot change {name} of a live session; disconnect it: the next login gets the new value."
-    return nothing_sent(Outcome.REFUSED, f"not_changeable:{name}", said, datetime.now(UTC), may_retry=False)
+    return nothing_sent(
+        Outcome.REFUSED, cause=f"not_changeable:{name}", explanation=said, now=datetime.now(UTC), may_retry=False
+    )
