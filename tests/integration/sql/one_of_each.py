@@ -83,7 +83,8 @@ _MONEY = (
     ),
     (
         "INSERT INTO credit_lines (operator_id, payment_id, line, kind, description, service_id, net_minor) "
-        "SELECT %(operator)s, min(id), 1, 'proration', 'x', %(service)s, -1 FROM payments WHERE operator_id = %(operator)s"
+        "SELECT %(operator)s, min(id), 1, 'proration', 'x', %(service)s, -1 FROM payments "
+        "WHERE operator_id = %(operator)s"
     ),
     "INSERT INTO billing_runs (operator_id, day) VALUES (%(operator)s, now())",
     (
