@@ -50,6 +50,7 @@ GRACE_DAYS: Final = 10  # longer ago than what is said late, or the suspended wo
 REMINDED_BEFORE_DAYS: Final = 3
 LOOK_S: Final = 0.01  # a job would say so at once
 POLL_S: Final = 0.002
+PATIENCE_S: Final = 60.0
 BETWEEN_PAYMENTS_S: Final = 0.05
 _WAITS: Final = "SELECT 1 FROM reviews WHERE service_id = %s AND due_at <= now()"
 
@@ -270,6 +271,8 @@ class Payers:
                 receive_payment(session, payer, amount_minor=PRICE_MINOR, method="cash", actor=ACTOR)
             committed = time.monotonic()
             while self._superuser.execute(_WAITS, (service,)).fetchone():
+                if time.monotonic() - committed > PATIENCE_S:
+                    raise BillingBenchError("nobody looked at a payment")
                 time.sleep(POLL_S)
             self._took_ms.append((time.monotonic() - committed) * 1000)
             time.sleep(BETWEEN_PAYMENTS_S)
@@ -288,7 +291,7 @@ class Payers:
 
 def _night(engine: Engine, operator: int, day: date, meanwhile: Callable[[threading.Event], None]) -> Night:
     """The cycle and the reviews beside it, until nothing is left of either; `meanwhile` until the cycle ends."""
-    ended = threading.Event()
+    ended, quiet = threading.Event(), threading.Event()
     failed: list[BaseException] = []
 
     def watched(work: Callable[[], None]) -> threading.Thread:
@@ -302,23 +305,24 @@ def _night(engine: Engine, operator: int, day: date, meanwhile: Callable[[thread
 
     def review() -> None:
         while True:
-            last = ended.is_set()
+            last = quiet.is_set()
             taken = planning.review_operator(engine, operator)
             if last and not taken:
                 return
             time.sleep(LOOK_S)
 
     began, cpu_began = time.monotonic(), time.process_time()
-    threads = [watched(review), watched(lambda: meanwhile(ended))]
-    for thread in threads:
-        thread.start()
+    reviewing, others = watched(review), watched(lambda: meanwhile(ended))
+    reviewing.start()
+    others.start()
     try:
         row = bill_operator(engine, operator, day)
     finally:
         cycle_s = time.monotonic() - began
         ended.set()
-        for thread in threads:
-            thread.join()
+        others.join()
+        quiet.set()
+        reviewing.join()
     if failed:
         raise BillingBenchError(f"what goes on beside the cycle ended early ({failed[0]})") from failed[0]
     if row.problems:
