@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Engine, create_engine, event, make_url
 
@@ -91,8 +92,26 @@ class Clock:
 
     def set_on(self, connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
         """Tell a connection what time it is."""
-        connection.execute("SELECT set_config('virtual_time.now', %s, false)", (self.now.isoformat(),))
+        _send(connection, f"SET virtual_time.now = '{self.now.isoformat()}'")
         return connection
+
+    def begin(self, connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+        """Begin a transaction at this moment."""
+        _send(connection, f"BEGIN; SET virtual_time.now = '{self.now.isoformat()}'")
+        return connection
+
+
+def roll_back(connection: psycopg.Connection[Any]) -> None:
+    """Undo a transaction. The driver's own way forgets every prepared statement with it."""
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        _send(connection, "ROLLBACK")
+
+
+def _send(connection: psycopg.Connection[Any], statements: str) -> None:
+    """Statements without an answer, in one round trip and with nothing else about them."""
+    result = connection.pgconn.exec_(statements.encode())
+    if result.status != ExecStatus.COMMAND_OK:
+        raise psycopg.DatabaseError(result.error_message.decode())
 
 
 @dataclass
@@ -150,7 +169,7 @@ def open_database(place: Place) -> SimulationDatabase:
         clock,
         _engine(databases, Role.WEB, clock),
         _engine(databases, Role.WORKER, clock),
-        _prepared(psycopg.connect(databases.conninfo(Role.EDGE), autocommit=True)),
+        _prepared(psycopg.connect(databases.conninfo(Role.EDGE))),
         _prepared(psycopg.connect(databases.conninfo(Role.EDGE))),
         _prepared(watcher),
         _emptying(watcher),
@@ -173,12 +192,17 @@ def _engine(databases: Databases, role: Role, clock: Clock) -> Engine:
     """Without the question whether the connection still lives: here it does, and a seed has hundreds of them."""
     engine = create_engine(databases.urls[role], pool_size=2, max_overflow=0)
     event.listen(engine, "connect", lambda connection, _: _prepared(connection))
-    event.listen(engine, "begin", lambda connection: clock.set_on(connection.connection.driver_connection))
+    event.listen(engine, "begin", lambda connection: clock.begin(connection.connection.driver_connection))
+    event.listen(engine, "rollback", lambda connection: roll_back(connection.connection.driver_connection))
     return engine
 
 
 def _prepared(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """Every statement is prepared at its first use and stays so: the same hundreds come again in every seed."""
+    """Every statement is prepared at its first use and stays so: the same hundreds come again in every seed.
+
+    Transactions are begun by the clock.
+    """
+    connection.autocommit = True
     connection.prepare_threshold = 0
     connection.prepared_max = None
     return connection

@@ -9,7 +9,7 @@ from policy.access import Access, decide
 from policy.documents import read_operator, read_plan, read_service
 from policy.facts import Facts, Login, Method, OperatorFacts, PlanFacts, ServiceFacts
 from policy.stamp import SessionClass, stamp
-from simulation.database import EPOCH
+from simulation.database import EPOCH, roll_back
 from simulation.routers import Online, RouterModel
 from simulation.world import Violation, World
 from sql import following
@@ -58,7 +58,7 @@ class Edge:
             for row in following.services(connection, self.seen):
                 self.services[row[2]] = read_service(row[4])
         finally:
-            connection.rollback()
+            roll_back(connection)
         self.seen = position.snapshot
         self._report(self.seen)
 
@@ -106,12 +106,12 @@ class Edge:
         self.drains = False
         world = self.world
         batch = self.spool[: world.random.randint(1, RECORDS_AT_ONCE)]
-        connection = world.on(world.database.edge_stores)
+        connection = world.begin(world.database.edge_stores)
         store_reports(connection, batch)
         restarts = world.chance(world.weather.database_restarts)
         if restarts and world.chance(0.5):
             world.counts["database restarts"] += 1
-            connection.rollback()
+            roll_back(connection)
             self._drain_soon()
             return
         connection.commit()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from simulation.calm import calm
-from simulation.database import SimulationDatabase
+from simulation.database import SimulationDatabase, roll_back
 from simulation.invariants import moves_of, violations
 from simulation.town import Town
 from simulation.world import Move, Violation, World
@@ -41,8 +41,8 @@ def run_seed(database: SimulationDatabase, seed: int, tell: Callable[[str], None
         if tell is not None:
             raise
     finally:
-        database.edge_reads.rollback()
-        database.edge_stores.rollback()
+        roll_back(database.edge_reads)
+        roll_back(database.edge_stores)
     for violation in story.violations:
         world.say(f"WRONG: {violation}")
     return story

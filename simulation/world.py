@@ -210,6 +210,10 @@ class World:
         """A driver's connection with the time of this moment."""
         return self.database.clock.set_on(connection)
 
+    def begin(self, connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+        """A driver's connection with a transaction of this moment."""
+        return self.database.clock.begin(connection)
+
     def look(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """What the watcher sees; it takes no part."""
         return list(self.database.watcher.execute(query.encode(), values).fetchall())
