@@ -28,7 +28,7 @@ from sql.live import live_sessions
 from sql.models import Approval, Change, Operator, Service
 from sql.wanted import Decider, authorised_facts
 
-REVIEWS_AT_ONCE = 500
+REVIEWS_AT_ONCE = 200
 _TOLD = {ChangeKind.SUSPEND: Event.RESTRICTED, ChangeKind.RESTORE: Event.RESTORED}
 
 

@@ -30,11 +30,14 @@ from sql.wanted import Decider, Wanted, authorised_facts, wanted
 # What a brake, a silent feed or a router that is down held back is looked at again after this long.
 LOOK_AGAIN = timedelta(minutes=5)
 
+# The newest first: who has just paid waits for an answer, and tonight's ten thousand suspensions do not.
+# (Materialised: a plan may ask a subquery again for each row, and each time it would lock and find other ones.)
 _TAKE_REVIEWS = text("""
-DELETE FROM reviews WHERE service_id IN (
+WITH newest AS MATERIALIZED (
     SELECT service_id FROM reviews WHERE operator_id = :operator AND due_at <= :now
-    ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED)
-RETURNING service_id
+    ORDER BY due_at DESC LIMIT :most FOR UPDATE SKIP LOCKED)
+DELETE FROM reviews USING newest WHERE reviews.service_id = newest.service_id
+RETURNING reviews.service_id
 """)
 _REVIEW_LATER = text("""
 INSERT INTO reviews (service_id, operator_id, due_at)

@@ -274,6 +274,12 @@ END $$;
 CREATE TRIGGER holds_dispute_review AFTER INSERT OR UPDATE ON holds
     FOR EACH ROW WHEN (NEW.invoice_id IS NOT NULL) EXECUTE FUNCTION review_by_dispute();
 
+-- What happens to a service makes its mark the newest, also where the clock had marked it before: the newest go first.
+CREATE OR REPLACE FUNCTION review_service(operator bigint, service bigint) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO reviews (service_id, operator_id, due_at) VALUES (service, operator, now())
+    ON CONFLICT (service_id) DO UPDATE SET due_at = excluded.due_at
+$$;
+
 -- Whatever moves a suspension marks the services that it may move: those that owe something.
 CREATE FUNCTION review_debtors() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
