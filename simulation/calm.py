@@ -61,8 +61,8 @@ def calm(town: Town) -> None:
     town.calm()
     town.billing.pay()  # whoever waits for a payment before suspending anyone sees that they come in
     quiet = 0
+    left = _left(town)
     for number in range(ROUNDS):
-        left = _left(town)
         wait_s = ROUND_S if left.next_step_s is None else min(max(float(left.next_step_s), ROUND_S), LONGEST_S)
         if left.held_by_brake and left.drifting_sessions and number % 10 == 9:
             wait_s = HEALING_S
@@ -71,12 +71,13 @@ def calm(town: Town) -> None:
             town.customers.interims()
         world.run(world.now + timedelta(seconds=wait_s))
         town.people.approve_all()
-        quiet = quiet + 1 if not town.sagas.pending and _left(town).nothing and _delivered(town) else 0
+        left = _left(town)
+        quiet = quiet + 1 if not town.sagas.pending and left.nothing and _delivered(town) else 0
         if quiet >= QUIET_ROUNDS:
             seal(world.database.worker, world.operator_id)
             world.say("the world is at rest")
             return
-    raise Violation(f"the world does not come to rest: {_left(town)}")
+    raise Violation(f"the world does not come to rest: {left}")
 
 
 def _delivered(town: Town) -> bool:

@@ -17,7 +17,7 @@ from sql.reports import Kind
 
 REDIAL_S = (0.5, 20.0)
 REFUSED_REDIAL_S = (30.0, 120.0)
-INTERIM_S = 90.0
+INTERIM_S = 150.0
 
 
 @dataclass(eq=False)

@@ -208,6 +208,14 @@ def _prepared(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
     return connection
 
 
+def _careless(superuser: str) -> None:
+    """Nothing here outlives the run, so that nothing needs to survive a crash of the machine."""
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes"):
+            connection.execute(SQL("ALTER SYSTEM SET {} = off").format(Identifier(setting)))
+        connection.execute("SELECT pg_reload_conf()")
+
+
 @contextmanager
 def own_databases(count: int) -> Iterator[list[Place]]:
     """An embedded PostgreSQL in a temporary folder, which is removed at the end. Raises Problem."""
@@ -222,6 +230,7 @@ def own_databases(count: int) -> Iterator[list[Place]]:
             try:
                 databases = prepare_embedded(server)
                 migrate_now(databases)
+                _careless(server.conninfo("postgres", "postgres"))
                 names = [DATABASE, *(f"{DATABASE}_{number}" for number in range(2, count + 1))]
                 with psycopg.connect(server.conninfo("postgres", "postgres"), autocommit=True) as superuser:
                     for name in names[1:]:

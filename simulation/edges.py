@@ -19,7 +19,10 @@ from sql.reports import Kind, Note, Report
 
 RECORDS_AT_ONCE = 8
 DRAIN_S = (0.2, 8.0)
-REPORT_S = 25.0
+REPORT_S = 30.0
+# How long after a notification a node follows, and how often one follows while somebody's transaction is open.
+HEARS_S = (0.005, 1.5)
+FOLLOWS_MEANWHILE = 0.05
 _BEHIND = """
 SELECT change.id FROM steps JOIN changes AS change ON change.id = steps.change_id
 WHERE NOT coalesce(pg_visible_in_snapshot(change.revision, %s::pg_snapshot), false) AND steps.id = %s
@@ -190,7 +193,7 @@ class Edges:
         """A notification: whoever listens follows in a moment, once for all that happened meanwhile."""
         if not self._following:
             self._following = True
-            self._world.after(self._world.between(0.005, 1.5), self._woken)
+            self._world.after(self._world.between(*HEARS_S), self._woken)
 
     def _report(self) -> None:
         """A node that says nothing for a minute is taken for dead, and nobody waits for it."""
@@ -208,9 +211,14 @@ class Edges:
         self.follow_all()
 
     def _follow_meanwhile(self) -> None:
-        """While somebody's transaction is open: what it writes must be read the next time, not skipped."""
-        if self._world.chance(0.05):
-            self.follow_all()
+        """While somebody's transaction is open: what it writes must be read the next time, not skipped.
+
+        One node after the other: what the first reports is a later transaction, which the second sees done already.
+        """
+        if self._world.chance(FOLLOWS_MEANWHILE):
+            for edge in self.all:
+                if not edge.lags:
+                    edge.follow()
 
 
 def _report(world: World, router: RouterModel, session: Online, kind: Kind, cause: str, authorised: str) -> Report:

@@ -26,10 +26,10 @@ AFTER_ALARM_S = (240.0, 330.0)
 STORIES = {
     "cannot_decide": 4,
     "rejected_and_paid": 3,
-    "unheard": 7,
+    "unheard": 9,
     "stops_while_stopped": 3,
     "stops_while_silent": 4,
-    "stops_while_stuck": 5,
+    "stops_while_stuck": 8,
     "dies_and_changes": 4,
     "nobody_decides": 2,
     "overtaken": 10,

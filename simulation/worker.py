@@ -181,7 +181,7 @@ class Worker:
         """Take all jobs. Some are lost with their worker, some are done twice, and the same ones are merged."""
         self._fetching = False
         world = self._world
-        jobs = sorted(world.on(world.database.watcher).execute(_FETCH.encode()).fetchall())
+        jobs = sorted(world.look(_FETCH))
         merged: dict[tuple[str, str], dict[str, Any]] = {}
         for _, task, arguments in jobs:
             merged[task, str(sorted(arguments.items()))] = arguments
