@@ -79,13 +79,7 @@ def _authorised(town: Town) -> Iterator[str]:
 
 def _truth(town: Town) -> Iterator[str]:
     """No service is wider or narrower than its truth, but where a person said no to just that."""
-    authorised = dict(town.world.look("SELECT id, authorised FROM services"))
-    plans = dict(town.world.look("SELECT id, name FROM plan_versions"))
-    for line in town.lines:
-        wanted = service_document(line.truth(town.plan_versions, town.world.now))
-        has = authorised[line.service_id]
-        if line.closed and has is not None and plans.get(has["plan_version_id"]) == line.plan:
-            wanted["plan_version_id"] = has["plan_version_id"]  # a closed service gets no newer version of its plan
+    for line, has, wanted in town.truths():
         if has != wanted and line.rejected != (has, wanted):
             yield f"{line.username}: the truth is {wanted}, authorised is {has}, rejected was {line.rejected}"
 

@@ -111,15 +111,16 @@ class Line:
 
     def _carry(self, arrive: Callable[[], None], *, held_up: bool = False) -> None:
         world = self._world
-        copies = 2 if world.chance(world.weather.packet_doubled) else 1
-        for _ in range(copies):
+        late = HELD_UP_S if world.chance(world.weather.packet_late) else SHORT_S
+        delay_s = world.between(*(OVERTAKEN_S if held_up else late))
+        # A network that doubles a packet has both arrive within a moment of one another.
+        copies = [0.0, world.between(*SHORT_S)] if world.chance(world.weather.packet_doubled) else [0.0]
+        for behind_s in copies:
             if world.chance(world.weather.packet_lost):
                 world.counts["packets lost"] += 1
                 continue
-            late = HELD_UP_S if world.chance(world.weather.packet_late) else SHORT_S
-            delay_s = world.between(*(OVERTAKEN_S if held_up else late))
             self.under_way += 1
-            world.after(delay_s, lambda: self._land(arrive))
+            world.after(delay_s + behind_s, lambda: self._land(arrive))
 
     def _land(self, arrive: Callable[[], None]) -> None:
         self.under_way -= 1

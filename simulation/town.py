@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from policy.facts import Facts, Login, Method, ServiceFacts
 from simulation.billing import Billing
 from simulation.customers import INTERIM_S, Customers, Device
 from simulation.edges import Edges
-from simulation.ledger import Account, Line
+from simulation.ledger import Account, Document, Line
 from simulation.line import Line as Wire
 from simulation.people import People
 from simulation.plans import PLANS
@@ -139,6 +140,22 @@ class Town:
         known = Facts(edge.operators[self.world.operator_id], facts, edge.plans[facts.plan_version_id])
         return decide(known, Login(Method.PPPOE, mac, router_id, ""), self.world.now)
 
+    def truths(self) -> Iterator[tuple[Line, Document | None, Document]]:
+        """Every service with what is authorised for it and what should be. Who is closed gets no newer version of a
+        plan.
+        """
+        rows = self.world.look(
+            "SELECT service.id, service.authorised, version.name FROM services AS service "
+            "LEFT JOIN plan_versions AS version ON version.id = (service.authorised->>'plan_version_id')::bigint"
+        )
+        stored = {service_id: (has, plan) for service_id, has, plan in rows}
+        for line in self.lines:
+            wanted = service_document(line.truth(self.plan_versions, self.world.now))
+            has, plan = stored[line.service_id]
+            if line.closed and has is not None and plan == line.plan:
+                wanted["plan_version_id"] = has["plan_version_id"]
+            yield line, has, wanted
+
     def _operator(self) -> int:
         world, random = self.world, self.world.random
         automatic = ["open", "restore", "plan", "address"]
@@ -199,10 +216,8 @@ class Town:
 
     def _reviewed(self) -> None:
         """A review has seen this moment's truth: a rejection of something else is over."""
-        authorised = dict(self.world.look("SELECT id, authorised FROM services"))
-        for line in self.lines:
-            wanted: ServiceFacts = line.truth(self.plan_versions, self.world.now)
-            if line.rejected != (authorised.get(line.service_id), service_document(wanted)):
+        for line, has, wanted in self.truths():
+            if line.rejected != (has, wanted):
                 line.rejected = None
 
     def _trouble(self) -> None:
