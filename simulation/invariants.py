@@ -20,6 +20,8 @@ from sql.sessions import acting_for
 
 # These run down by themselves, or are the address that a session came with.
 NOT_COMPARED = LEFT_ALONE | {"Session-Timeout"}
+# Rest does not wait for routers that end no session: what was tried last may have met a fault that is over by now.
+NOT_DONE = ("waiting", "started", "retrying", "stuck")
 DECISIONS = {
     Intent.APPROVED: "change:approval:grant",
     Intent.REJECTED: "change:approval:reject",
@@ -181,8 +183,8 @@ def _excused(router: RouterModel, step: list[str] | None) -> bool:
     if route == "coa":
         return router.quirks.lies_about_coa and state == "acknowledged"
     if router.quirks.refuses_disconnect:
-        return state in ("refused", "waiting", "started", "retrying")
-    return router.quirks.lies_about_disconnect and state in ("acknowledged", "unverified", "waiting", "started")
+        return state in ("refused", *NOT_DONE)
+    return router.quirks.lies_about_disconnect and state in ("acknowledged", "unverified", *NOT_DONE)
 
 
 def _offline(town: Town) -> Iterator[str]:

@@ -26,7 +26,7 @@ AFTER_ALARM_S = (240.0, 330.0)
 STORIES = {
     "cannot_decide": 4,
     "rejected_and_paid": 3,
-    "unheard": 9,
+    "unheard": 13,
     "stops_while_stopped": 3,
     "stops_while_silent": 4,
     "stops_while_stuck": 8,
@@ -96,10 +96,16 @@ class Sagas:
         world = self._world
         device.unheard_s = world.between(*AWAY_S)
         self._change(line)
-        if world.chance(0.6):
-            self._later(
-                world.between(*world.random.choice((BEFORE_ALARM_S, AFTER_ALARM_S))), lambda: self._change(line)
-            )
+        match world.random.choice(("stays", "before", "in silence", "after")):
+            case "before":
+                self._later(world.between(*BEFORE_ALARM_S), lambda: self._change(line))
+            case "in silence":  # no answer of the router says that the session is gone
+                router, change_s = device.router or device.home, world.between(*BEFORE_ALARM_S)
+                self._later(change_s, lambda: _part(router))
+                self._later(change_s, lambda: self._change(line))
+                self._later(AFTER_ALARM_S[0], lambda: _reach(router))
+            case "after":
+                self._later(world.between(*AFTER_ALARM_S), lambda: self._change(line))
         self._later(device.unheard_s + 30.0, lambda: None)
 
     def _stops_while_stopped(self, line: Line, device: Device) -> None:
@@ -193,6 +199,10 @@ class Sagas:
 
     def _hang_up(self, device: Device, delay_s: float) -> None:
         self._later(delay_s, lambda: self._customers.hang_up(device, self._world.between(5.0, 60.0)))
+
+
+def _part(router: RouterModel) -> None:
+    router.reachable = False
 
 
 def _reach(router: RouterModel) -> None:
