@@ -64,8 +64,9 @@ def calm(town: Town) -> None:
     left = _left(town)
     for number in range(ROUNDS):
         wait_s = ROUND_S if left.next_step_s is None else min(max(float(left.next_step_s), ROUND_S), LONGEST_S)
-        if left.held_by_brake and left.drifting_sessions and number % 10 == 9:
-            wait_s = HEALING_S
+        held = left.held_by_brake and left.drifting_sessions
+        if number % 10 == 9 and (held or left.waiting_changes):  # a day may have passed since the last payment
+            wait_s = HEALING_S if held else wait_s
             town.billing.pay()
         if number % 5 == 0:
             town.customers.interims()

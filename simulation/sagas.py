@@ -96,14 +96,15 @@ class Sagas:
         world = self._world
         device.unheard_s = world.between(*AWAY_S)
         self._change(line)
-        match world.random.choice(("stays", "before", "in silence", "after")):
+        match world.random.choices(("stays", "before", "in silence", "after"), (1, 1, 3, 1))[0]:
             case "before":
                 self._later(world.between(*BEFORE_ALARM_S), lambda: self._change(line))
             case "in silence":  # no answer of the router says that the session is gone
                 router, change_s = device.router or device.home, world.between(*BEFORE_ALARM_S)
+                device.unheard_s = AWAY_S[1]
                 self._later(change_s, lambda: _part(router))
                 self._later(change_s, lambda: self._change(line))
-                self._later(AFTER_ALARM_S[0], lambda: _reach(router))
+                self._later(AFTER_ALARM_S[1], lambda: _reach(router))
             case "after":
                 self._later(world.between(*AFTER_ALARM_S), lambda: self._change(line))
         self._later(device.unheard_s + 30.0, lambda: None)
