@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from sql.models import LedgerEntry, LedgerPosting, Operator
+from sql.sessions import database_time
 
 # The rows of an entry arrive in one statement, since the database looks at their sum when it ends.
 _POST = text("""
@@ -49,12 +50,7 @@ class Entry(NamedTuple):
 
 def local_day(session: Session, operator: Operator) -> date:
     """The operator's day at the moment of this transaction, by the database's clock."""
-    return database_now(session).astimezone(ZoneInfo(operator.time_zone)).date()
-
-
-def database_now(session: Session) -> datetime:
-    """The moment at which this transaction began."""
-    return session.scalars(select(func.now())).one()
+    return database_time(session).astimezone(ZoneInfo(operator.time_zone)).date()
 
 
 def post(session: Session, operator: Operator, booked_on: date, entries: Sequence[Entry], *, actor: str) -> list[int]:

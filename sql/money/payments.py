@@ -18,6 +18,7 @@ from sql.money.invoices import NOTE_MAXIMUM_BYTES, check_amount
 from sql.money.ledger import Entry, Posting, local_day, post
 from sql.money.renewing import renew_ended
 from sql.money.settling import allocate, lock_subscribers, take_back
+from sql.sessions import database_time
 
 METHOD_MAXIMUM_BYTES = 64
 EXTERNAL_ID_MAXIMUM_BYTES = 253
@@ -311,7 +312,7 @@ def _booked(session: Session, operator_id: int, external_id: str) -> Payment | N
 
 def _check_past(session: Session, received_at: datetime) -> None:
     checked_moment("day of the payment", received_at)
-    if session.scalar(select(func.now() < received_at)):
+    if received_at > database_time(session):
         raise Refused("A payment cannot be received in the future; write the day on which it came.")
 
 
