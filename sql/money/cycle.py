@@ -283,7 +283,7 @@ def _issue(
         InvoiceDraft(
             owners[subscriber_id],
             start_of_day(due_on, operator),
-            [line for one in some for line in line_drafts(one.moved.standing.service_id, one.priced)],
+            [line for one in some for line in line_drafts(one.moved.standing.service_id, one.priced.lines)],
             _description(some),
         )
         for (_, subscriber_id), some in owing.items()

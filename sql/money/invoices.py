@@ -26,8 +26,7 @@ NOTE_MAXIMUM_BYTES = 1024
 _NUMBER = re.compile("([0-9]{4})-([0-9]{1,9})")
 
 
-@dataclass(frozen=True, slots=True)
-class LineDraft:
+class LineDraft(NamedTuple):
     """One line to be invoiced. Amounts in minor units; `period_end` is the first day after the period."""
 
     kind: str
@@ -97,9 +96,9 @@ def issue(session: Session, operator: Operator, drafts: Sequence[InvoiceDraft], 
     rows = [_row(operator, draft, today, first + place) for place, draft in enumerate(drafts)]
     invoices = list(session.scalars(insert(Invoice).returning(Invoice, sort_by_parameter_order=True), rows))
     lines = [
-        _line_row(operator.id, invoice.id, number, line)
+        row
         for invoice, draft in zip(invoices, drafts, strict=True)
-        for number, line in enumerate(draft.lines, 1)
+        for row in line_rows({"operator_id": operator.id, "invoice_id": invoice.id}, draft.lines)
     ]
     # Without this, lines that leave out different columns would be a statement each.
     session.execute(insert(InvoiceLine), lines, execution_options={"render_nulls": True})
@@ -217,6 +216,11 @@ def party(operator: Operator, subscriber: Subscriber) -> dict[str, Any]:
     }
 
 
+def line_rows(whole: dict[str, Any], lines: Sequence[LineDraft]) -> list[dict[str, Any]]:
+    """The rows of these lines, numbered; `whole` are the columns that say what they are lines of."""
+    return [{**whole, "line": number, **line._asdict()} for number, line in enumerate(lines, 1)]
+
+
 def _numbers(session: Session, operator: Operator, year: int, count: int) -> int:
     """The first of so many numbers in a row. The series' row orders them: others wait here until the commit."""
     series = upsert(InvoiceSeries).values(operator_id=operator.id, year=year, last=count)
@@ -243,23 +247,6 @@ def _row(operator: Operator, draft: InvoiceDraft, today: date, serial: int) -> d
         "due_on": draft.due_at.astimezone(ZoneInfo(operator.time_zone)).date(),
         "language": draft.subscriber.language,
         "party": party(operator, draft.subscriber),
-    }
-
-
-def _line_row(operator_id: int, invoice_id: int, number: int, line: LineDraft) -> dict[str, Any]:
-    return {
-        "operator_id": operator_id,
-        "invoice_id": invoice_id,
-        "line": number,
-        "kind": line.kind,
-        "description": line.description,
-        "service_id": line.service_id,
-        "plan_id": line.plan_id,
-        "period_start": line.period_start,
-        "period_end": line.period_end,
-        "net_minor": line.net_minor,
-        "tax_basis_points": line.tax_basis_points,
-        "tax_minor": line.tax_minor,
     }
 
 

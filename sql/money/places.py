@@ -15,7 +15,7 @@ from sqlalchemy.types import BigInteger
 
 from policy.money.charging import Place
 from policy.money.periods import Period, Unit
-from policy.money.pricing import Discount, Fee, Priced, Terms
+from policy.money.pricing import Discount, Fee, Line, Priced, Terms
 from sql.models import Operator, Plan
 from sql.money.invoices import LineDraft
 
@@ -223,7 +223,7 @@ def store_used(session: Session, charged: Sequence[tuple[Priced, int | None]]) -
         )
 
 
-def line_drafts(service_id: int, priced: Priced) -> list[LineDraft]:
+def line_drafts(service_id: int, lines: Iterable[Line]) -> list[LineDraft]:
     """The lines of a service as an invoice holds them."""
     return [
         LineDraft(
@@ -237,5 +237,5 @@ def line_drafts(service_id: int, priced: Priced) -> list[LineDraft]:
             line.start,
             line.end,
         )
-        for line in priced.lines
+        for line in lines
     ]

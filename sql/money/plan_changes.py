@@ -20,9 +20,9 @@ from sql import audit
 from sql.errors import Refused
 from sql.jobs import defer_review
 from sql.models import CreditLine, Operator, Payment, Plan, Service, ServiceBilling, Subscriber
-from sql.money.invoices import InvoiceDraft, LineDraft, issue, start_of_day
+from sql.money.invoices import InvoiceDraft, LineDraft, issue, line_rows, start_of_day
 from sql.money.ledger import Entry, Posting, local_day, post
-from sql.money.places import Moved, Standing, standings, store_places, terms_of
+from sql.money.places import Moved, Standing, line_drafts, standings, store_places, terms_of
 from sql.money.renewing import renew_ended
 from sql.money.settling import allocate, lock_subscribers
 from sql.sessions import database_time
@@ -151,20 +151,7 @@ def _wait(session: Session, service: Service, change: PlanChange, one: Standing,
 def _begin(session: Session, operator: Operator, change: PlanChange, one: Standing, place: Place, actor: str) -> None:
     subscriber = session.get_one(Subscriber, one.subscriber_id)
     lines = [*change.proration.given_back, *change.proration.charged.lines]
-    drafts = [
-        LineDraft(
-            line.kind,
-            line.description,
-            line.net_minor,
-            line.tax_basis_points,
-            line.tax_minor,
-            one.service_id,
-            line.plan_id,
-            line.start,
-            line.end,
-        )
-        for line in lines
-    ]
+    drafts = line_drafts(one.service_id, lines)
     prepaid_until = one.prepaid_until
     if change.plan.billing == "prepaid" and not one.plan.prepaid:
         prepaid_until = database_time(session)
@@ -201,24 +188,7 @@ def _give_back(
     )
     session.add(payment)
     session.flush()
-    rows = [
-        {
-            "operator_id": operator.id,
-            "payment_id": payment.id,
-            "line": number,
-            "kind": line.kind,
-            "description": line.description,
-            "service_id": line.service_id,
-            "plan_id": line.plan_id,
-            "period_start": line.period_start,
-            "period_end": line.period_end,
-            "net_minor": line.net_minor,
-            "tax_basis_points": line.tax_basis_points,
-            "tax_minor": line.tax_minor,
-        }
-        for number, line in enumerate(lines, 1)
-    ]
-    session.execute(insert(CreditLine), rows)
+    session.execute(insert(CreditLine), line_rows({"operator_id": operator.id, "payment_id": payment.id}, lines))
     postings = [
         Posting("discount" if line.kind == "discount" else "revenue", -line.net_minor, plan_id=line.plan_id)
         for line in lines

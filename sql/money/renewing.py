@@ -227,7 +227,7 @@ def _issue(
         InvoiceDraft(
             owners[one.standing.subscriber_id],
             now,
-            line_drafts(one.standing.service_id, one.renewal.priced),
+            line_drafts(one.standing.service_id, one.renewal.priced.lines),
             one.renewal.priced.lines[0].description,
         )
         for one in owing
