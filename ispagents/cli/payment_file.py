@@ -17,7 +17,8 @@ from ispagents.errors import Problem
 from policy.money.csv_table import SIZE_MAXIMUM_BYTES
 from policy.money.statement import Terms
 from sql.models import Operator
-from sql.money.imports import Preview, apply_some, bad_rows, preview
+from sql.money.files import bad_rows
+from sql.money.imports import Preview, apply_some, preview
 from sql.money.incoming import Outcome, Taken
 
 SHOWN = 20

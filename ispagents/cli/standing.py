@@ -16,12 +16,12 @@ from ispagents.errors import Problem
 from policy.money.csv_table import SIZE_MAXIMUM_BYTES, plain
 from policy.standing import Standing
 from sql.models import Operator
+from sql.money.files import bad_rows
 from sql.money.standing_files import (
     KNOWN,
     Preview,
     Terms,
     apply_some,
-    bad_rows,
     count_outcomes,
     forget_source,
     preview,

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from policy.money.csv_table import read_table
 from policy.money.incoming import Incoming, IncomingKind
 from policy.money.statement import Read, Terms, read_statement
-from sql import audit
-from sql.checks import checked_text
 from sql.errors import NotFound, Refused
-from sql.models import Import, ImportRow, Operator
+from sql.models import Import, Operator
+from sql.money import files
 from sql.money.incoming import AT_ONCE, Taken, checked_source, refusal, take_in
 from sql.sessions import database_time
 
-FILE_NAME_MAXIMUM_BYTES: Final = 1024
-FIELD_MAXIMUM_LETTERS: Final = 4096
-SHOWN: Final = 20
+KIND: Final = "payments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +38,21 @@ def preview(
 ) -> Preview:
     """Read a file and store what each row says; nothing is booked. Raises TableError, or Refused."""
     checked_source(source)
-    checked_text("name of the file", file_name, FILE_NAME_MAXIMUM_BYTES)
+    files.checked_name(file_name)
     statement = read_statement(read_table(data), terms)
     if not statement.rows:
         raise Refused("The file has a header and no rows below it.")
     now = database_time(session)
     rows = [_judged(one, now) for one in statement.rows]
-    digest = sha256(data).hexdigest()
-    applied = session.scalar(
-        select(Import.id).where(
-            Import.operator_id == operator.id,
-            Import.kind == "payments",
-            Import.content_hash == digest,
-            Import.state == "applied",
-        )
-    )
-    stored = Import(
-        operator_id=operator.id,
-        kind="payments",
-        file_name=file_name,
-        content_hash=digest,
-        settings={"source": source, "header": list(statement.header.fields)},
-        created_by=actor,
-    )
-    session.add(stored)
-    session.flush()
+    applied = files.applied_as(session, operator.id, KIND, files.digest(data))
+    header = statement.header.fields
+    stored = files.store(session, operator, KIND, data, file_name=file_name, source=source, header=header, actor=actor)
     for start in range(0, len(rows), AT_ONCE):
-        session.execute(
-            insert(ImportRow), [_stored(operator.id, stored.id, one) for one in rows[start : start + AT_ONCE]]
-        )
+        files.store_rows(session, stored, [(one, _reading(one)) for one in rows[start : start + AT_ONCE]])
     good = [one.payment for one in rows if one.payment is not None]
     return Preview(
         stored,
-        statement.header.fields,
+        header,
         len(good),
         sum(bool(one.skipped) for one in rows),
         sum(one.amount_minor for one in good),
@@ -93,51 +69,21 @@ def apply_some(
     each row counts once. Raises NotFound, or Refused when the very file was applied before.
     """
     stored = import_by_id(session, operator.id, import_id)
-    session.refresh(stored, with_for_update={"key_share": True})
-    if stored.state != "previewed":
-        raise Refused(f"Import {import_id} is {stored.state} already; its payments are booked, or wait for a person.")
-    twin = session.scalar(
-        select(Import.id).where(
-            Import.operator_id == operator.id,
-            Import.kind == stored.kind,
-            Import.content_hash == stored.content_hash,
-            Import.state == "applied",
-        )
-    )
-    if twin is not None:
-        raise Refused(f"This very file was applied as import {twin}; nothing in it is new.")
-    page = session.execute(
-        select(ImportRow.line, ImportRow.reading)
-        .where(ImportRow.import_id == import_id, ImportRow.line > after_line)
-        .order_by(ImportRow.line)
-        .limit(AT_ONCE)
-    ).all()
-    payments = [_incoming(row.reading) for row in page if row.reading and "external_id" in row.reading]
+    files.lock_to_apply(session, stored, "its payments are booked, or wait for a person")
+    page = files.next_page(session, stored, after_line, AT_ONCE)
+    payments = [_incoming(one) for one in page.readings if "external_id" in one]
     taken = take_in(session, operator, payments, str(stored.settings["source"]), actor=actor, import_id=import_id)
-    if len(page) == AT_ONCE:
-        return taken, page[-1].line
-    stored.state, stored.applied_by, stored.applied_at = "applied", actor, func.now()
-    session.flush()
-    audit.record(session, operator.id, actor, "payment:file:apply", number=import_id, file=stored.file_name)
-    return taken, None
+    if page.after_line is None:
+        files.finish(session, stored, "payment:file:apply", actor=actor)
+    return taken, page.after_line
 
 
 def import_by_id(session: Session, operator_id: int, import_id: int) -> Import:
     """A file that was read. Raises NotFound."""
-    found = session.scalar(
-        select(Import).where(Import.operator_id == operator_id, Import.id == import_id, Import.kind == "payments")
-    )
+    found = files.found(session, operator_id, KIND, import_id)
     if found is None:
         raise NotFound(f"There is no import {import_id}; `ispagents payment import FILE` makes one.")
     return found
-
-
-def bad_rows(rows: Sequence[Read], header: Sequence[str]) -> list[list[str]]:
-    """The rows to fix, below the file's own header, each with what is wrong with it."""
-    return [[*header, "problem"]] + [
-        [*one.row.fields, *[""] * (len(header) - len(one.row.fields)), f"line {one.row.line}: {one.problem}"]
-        for one in rows
-    ]
 
 
 def _judged(one: Read, now: datetime) -> Read:
@@ -148,20 +94,10 @@ def _judged(one: Read, now: datetime) -> Read:
     return Read(one.row, problem=why) if why else one
 
 
-def _stored(operator_id: int, import_id: int, one: Read) -> dict[str, Any]:
-    reading: dict[str, Any] | None = None
+def _reading(one: Read) -> dict[str, Any] | None:
     if one.payment is not None:
-        reading = {**asdict(one.payment), "occurred_at": one.payment.occurred_at.isoformat()}
-    elif one.skipped:
-        reading = {"skipped": one.skipped}
-    return {
-        "operator_id": operator_id,
-        "import_id": import_id,
-        "line": one.row.line,
-        "fields": [field[:FIELD_MAXIMUM_LETTERS] for field in one.row.fields],
-        "reading": reading,
-        "problem": one.problem,
-    }
+        return {**asdict(one.payment), "occurred_at": one.payment.occurred_at.isoformat()}
+    return {"skipped": one.skipped} if one.skipped else None
 
 
 def _incoming(reading: dict[str, Any]) -> Incoming:

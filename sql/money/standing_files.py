@@ -6,19 +6,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from policy.money.csv_table import Columns, Row, find_columns, plain, read_table
 from policy.standing import Standing
 from policy.windows import zone
 from sql import audit
-from sql.checks import checked_text
 from sql.errors import NotFound, Refused
-from sql.models import AssertedStanding, Feed, Import, ImportRow, Operator, Service
+from sql.models import AssertedStanding, Feed, Import, Operator, Service
+from sql.money import files
 from sql.money.feeds import STANDINGS
 from sql.money.standings import (
     Answer,
@@ -33,8 +32,6 @@ from sql.money.standings import (
 from sql.sessions import database_time
 
 AT_ONCE: Final = 5000
-FILE_NAME_MAXIMUM_BYTES: Final = 1024
-FIELD_MAXIMUM_LETTERS: Final = 4096
 KNOWN: Final = {
     "username": ("username", "user name", "user", "login", "service"),
     "reference": ("customer number", "customer", "reference", "account", "subscriber"),
@@ -82,32 +79,26 @@ class Told(NamedTuple):
 
 def preview(session: Session, operator: Operator, data: bytes, *, file_name: str, terms: Terms, actor: str) -> Preview:
     """Read a file and store what each row says; no standing moves. Raises TableError, or Refused."""
-    checked_text("name of the file", file_name, FILE_NAME_MAXIMUM_BYTES)
+    files.checked_name(file_name)
     check_source(terms.source)
     needed = (("username", "reference"), ("standing",), *(() if terms.as_of is not None else (("as_of",),)))
     columns = find_columns(read_table(data), KNOWN, needed, terms.columns)
     if not columns.data:
         raise Refused("The file has a header and no rows below it.")
     now = database_time(session)
-    stored = Import(
-        operator_id=operator.id,
-        kind=STANDINGS,
-        file_name=file_name,
-        content_hash=sha256(data).hexdigest(),
-        settings={"source": terms.source, "header": list(columns.header.fields)},
-        created_by=actor,
+    header = columns.header.fields
+    stored = files.store(
+        session, operator, STANDINGS, data, file_name=file_name, source=terms.source, header=header, actor=actor
     )
-    session.add(stored)
-    session.flush()
     counts: Counter[str] = Counter()
     bad: list[Line] = []
     for start in range(0, len(columns.data), AT_ONCE):
         lines = [_read(row, columns, terms, operator, now) for row in columns.data[start : start + AT_ONCE]]
         lines = _compare(session, operator.id, lines, counts)
-        session.execute(insert(ImportRow), [_stored(operator.id, stored.id, one) for one in lines])
+        files.store_rows(session, stored, [(one, _reading(one)) for one in lines])
         bad += [one for one in lines if one.problem]
     unchanged, older = counts.pop("unchanged", 0), counts.pop("older", 0)
-    return Preview(stored, columns.header.fields, dict(counts), unchanged, older, tuple(bad))
+    return Preview(stored, header, dict(counts), unchanged, older, tuple(bad))
 
 
 def apply_some(
@@ -119,52 +110,23 @@ def apply_some(
     Raises NotFound, or Refused when the very file was applied before.
     """
     stored = import_by_id(session, operator.id, import_id)
-    session.refresh(stored, with_for_update={"key_share": True})
-    if stored.state != "previewed":
-        raise Refused(f"Import {import_id} is {stored.state} already; its standings count.")
-    twin = session.scalar(
-        select(Import.id).where(
-            Import.operator_id == operator.id,
-            Import.kind == STANDINGS,
-            Import.content_hash == stored.content_hash,
-            Import.state == "applied",
-        )
-    )
-    if twin is not None:
-        raise Refused(f"This very file was applied as import {twin}; nothing in it is new.")
-    page = session.execute(
-        select(ImportRow.line, ImportRow.reading)
-        .where(ImportRow.import_id == import_id, ImportRow.line > after_line)
-        .order_by(ImportRow.line)
-        .limit(AT_ONCE)
-    ).all()
-    said = [_assertion(row.reading) for row in page if row.reading]
+    files.lock_to_apply(session, stored, "its standings count")
+    page = files.next_page(session, stored, after_line, AT_ONCE)
+    said = [_assertion(one) for one in page.readings]
     source = str(stored.settings["source"])
     # A page of bad rows alone is no sign of life.
     answers = assert_standings(session, operator.id, said, source=source, now=database_time(session)) if said else []
-    if len(page) == AT_ONCE:
-        return answers, page[-1].line
-    stored.state, stored.applied_by, stored.applied_at = "applied", actor, func.now()
-    session.flush()
-    audit.record(session, operator.id, actor, "standing:file:apply", number=import_id, file=stored.file_name)
-    return answers, None
+    if page.after_line is None:
+        files.finish(session, stored, "standing:file:apply", actor=actor)
+    return answers, page.after_line
 
 
 def import_by_id(session: Session, operator_id: int, import_id: int) -> Import:
     """A file that was read. Raises NotFound."""
-    mine = (Import.operator_id == operator_id, Import.id == import_id, Import.kind == STANDINGS)
-    found = session.scalar(select(Import).where(*mine))
+    found = files.found(session, operator_id, STANDINGS, import_id)
     if found is None:
         raise NotFound(f"There is no import {import_id} of standings; `ispagents standing import FILE` makes one.")
     return found
-
-
-def bad_rows(lines: Sequence[Line], header: Sequence[str]) -> list[list[str]]:
-    """The rows to fix, below the file's own header, each with what is wrong with it."""
-    return [[*header, "problem"]] + [
-        [*one.row.fields, *[""] * (len(header) - len(one.row.fields)), f"line {one.row.line}: {one.problem}"]
-        for one in lines
-    ]
 
 
 def standings(session: Session, operator_id: int, *, after: str, limit: int) -> list[Told]:
@@ -243,16 +205,8 @@ def _compare(session: Session, operator_id: int, lines: list[Line], counts: Coun
     return found
 
 
-def _stored(operator_id: int, import_id: int, one: Line) -> dict[str, Any]:
-    reading = {**one.said._asdict(), "as_of": one.said.as_of.isoformat()} if one.said is not None else None
-    return {
-        "operator_id": operator_id,
-        "import_id": import_id,
-        "line": one.row.line,
-        "fields": [field[:FIELD_MAXIMUM_LETTERS] for field in one.row.fields],
-        "reading": reading,
-        "problem": one.problem,
-    }
+def _reading(one: Line) -> dict[str, Any] | None:
+    return {**one.said._asdict(), "as_of": one.said.as_of.isoformat()} if one.said is not None else None
 
 
 def _assertion(reading: dict[str, Any]) -> Assertion:
