@@ -17,6 +17,7 @@ from sql.among import among
 from sql.models import Change, Operator, Plan, Router, RouterHealth, Service, Session
 from sql.money.dunning import Dunning
 from sql.money.feeds import payments_silent, standings_silent
+from sql.router_health import COA
 
 
 def approval_terms(operator: Operator) -> ApprovalTerms:
@@ -164,7 +165,7 @@ class Judge:
             rows = self._session.execute(
                 select(Session.service_id, Router.name)
                 .join(Router, Router.id == Session.router_id)
-                .join(RouterHealth, RouterHealth.router_id == Session.router_id)
+                .join(RouterHealth, (RouterHealth.router_id == Session.router_id) & (RouterHealth.path == COA))
                 .where(
                     Session.operator_id == self._operator.id,
                     among(Session.service_id, self._services or [service_id]),

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from policy.changes.breaker import Heard
 from policy.changes.enforcement import (
-    HURRY_PRIORITY,
-    LAST_PRIORITY,
     MOVES,
-    OPEN_STATES,
     PROOFS,
     Enforcement,
 )
@@ -31,7 +28,7 @@ from sql.models import Change, Operator, Service, Session, Step
 from sql.proof import verify_by
 from sql.router_health import begin_probe, look_at, note
 from sql.sessions import database_time
-from sql.steps import Targets, finish, supersede
+from sql.steps import Targets, due_steps, finish, supersede
 
 # A claimed step is looked at again after this long, in case the worker that claimed it vanished. It is longer than two
 # windows of a router that never answers take: 2 x 17 s (network/coa/target.py), and the wait for the edges.
@@ -133,7 +130,7 @@ def claim(
     if health.is_left_alone(now):
         return []
     most = 1 if health.is_open else most
-    steps = _due_steps(session, operator_id, router_id, most, probe=health.is_open, hurry=hurry)
+    steps = due_steps(session, operator_id, router_id, most, probe=health.is_open, hurry=hurry)
     if not steps:
         return []
     live, wanted = _what_is_wanted(session, operator, steps, now)
@@ -141,7 +138,7 @@ def claim(
     claimed: list[Claimed] = []
     moved: set[int] = set()
     for step in steps:
-        one = live[step.session_id]
+        one = live[step.session_id or 0]
         if one.ended_at is not None:
             finish(step, Enforcement.VERIFIED, SESSION_ENDED)
             step.proof = "ended"
@@ -234,26 +231,6 @@ def edges_have(session: DatabaseSession, revisions: set[str]) -> bool:
     return int(behind) == 0
 
 
-def _due_steps(
-    session: DatabaseSession, operator_id: int, router_id: int, most: int, *, probe: bool, hurry: bool
-) -> Sequence[Step]:
-    """The steps whose turn it is. A probe takes the one that was tried most, so that one alone bears all of them."""
-    order = (Step.attempts.desc(), Step.id) if probe else (Step.priority, Step.due_at, Step.id)
-    return session.scalars(
-        select(Step)
-        .where(
-            Step.operator_id == operator_id,
-            Step.router_id == router_id,
-            Step.state.in_(OPEN_STATES),
-            Step.due_at <= func.now(),
-            Step.priority <= (HURRY_PRIORITY if hurry else LAST_PRIORITY),
-        )
-        .order_by(*order)
-        .limit(most)
-        .with_for_update(skip_locked=True)
-    ).all()
-
-
 def _what_is_wanted(
     session: DatabaseSession, operator: Operator, steps: Sequence[Step], now: datetime
 ) -> tuple[dict[int, Session], dict[int, str | None]]:
@@ -268,7 +245,7 @@ def _what_is_wanted(
     ).all()
     live = {one.id: one for one, _ in rows}
     wanted = {one.id: authorised for one, authorised in rows}
-    asked = {step.session_id for step in steps if wanted[step.session_id] != step.target_stamp}
+    asked = {key for step in steps if wanted[key := step.session_id or 0] != step.target_stamp}
     if asked:
         for one in Targets(session, operator).find(among(Session.id, asked), now, lock=False):
             wanted[one.session.id] = one.stamp
@@ -282,7 +259,7 @@ def _claimed(step: Step, live: Session, revision: str | None, *, probe: bool) ->
         step_id=step.id,
         operator_id=step.operator_id,
         service_id=step.service_id,
-        session_id=step.session_id,
+        session_id=live.id,
         attempt=step.attempts + 1,
         route=RouteKind(step.route),
         attributes=tuple((name, value) for name, value in step.attributes),

@@ -266,7 +266,7 @@ def _latest_steps(session: DatabaseSession, session_ids: list[int]) -> dict[int,
     rows = session.scalars(
         select(Step).where(Step.id.in_(newest)).with_for_update().execution_options(populate_existing=True)
     )
-    return {step.session_id: step for step in rows}
+    return {step.session_id or 0: step for step in rows}
 
 
 def _unsettled(session: DatabaseSession, last: dict[int, Step]) -> dict[int, list[str]]:

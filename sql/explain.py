@@ -50,6 +50,7 @@ from sql.models import (
 )
 from sql.money.dunning import Standings
 from sql.owing import asserted, coming, holds, oldest_unpaid
+from sql.router_health import COA
 from sql.wanted import Decider, authorised_facts
 
 SESSIONS_MOST = 20
@@ -235,7 +236,7 @@ def _sessions(
     rows = session.execute(
         select(Session, Router.name, RouterHealth, KnownAccess.document, Step, Evidence.cause)
         .join(Router, Router.id == Session.router_id)
-        .outerjoin(RouterHealth, RouterHealth.router_id == Session.router_id)
+        .outerjoin(RouterHealth, (RouterHealth.router_id == Session.router_id) & (RouterHealth.path == COA))
         .outerjoin(
             KnownAccess,
             (KnownAccess.operator_id == Session.operator_id) & (KnownAccess.stamp == Session.applied_stamp),
@@ -309,7 +310,7 @@ def _last_session(session: DatabaseSession, service: Service) -> EndedLine | Non
     row = session.execute(
         select(Session, Router.name, RouterHealth)
         .join(Router, Router.id == Session.router_id)
-        .outerjoin(RouterHealth, RouterHealth.router_id == Session.router_id)
+        .outerjoin(RouterHealth, (RouterHealth.router_id == Session.router_id) & (RouterHealth.path == COA))
         .where(
             Session.operator_id == service.operator_id,
             Session.service_id == service.id,

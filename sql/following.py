@@ -48,7 +48,9 @@ SELECT id, operator_id, username, password, authorised, bind_mac, mac, bind_rout
 FROM services WHERE authorised IS NOT NULL
 """
 _ROUTERS = """
-SELECT id, operator_id, host(address), name, secret, require_message_authenticator, removed_at IS NOT NULL FROM routers
+SELECT id, operator_id, host(address), name, secret, require_message_authenticator,
+       removed_at IS NOT NULL OR secret IS NULL
+FROM routers
 WHERE true
 """
 _PLANS = "SELECT id, name, facts FROM plan_versions WHERE true"

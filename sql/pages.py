@@ -23,6 +23,7 @@ from sql.models import (
     Subscriber,
 )
 from sql.models import Session as Online
+from sql.router_health import COA
 
 COUNTED_MAXIMUM = 1000  # "1000 or more" says enough
 AUDIT_LOOKED_AT = 20_000  # events that one page of a filtered audit looks through, some 50 ms
@@ -97,7 +98,7 @@ def routers_down(session: Session, operator_id: int) -> list[tuple[str, datetime
     rows = session.execute(
         select(Router.name, RouterHealth.down_since)
         .join(Router, Router.id == RouterHealth.router_id)
-        .where(RouterHealth.operator_id == operator_id, RouterHealth.down_since.is_not(None))
+        .where(RouterHealth.operator_id == operator_id, RouterHealth.path == COA, RouterHealth.down_since.is_not(None))
         .order_by(RouterHealth.down_since)
         .limit(DOWN_SHOWN)
     )

@@ -75,7 +75,8 @@ def raise_alarms(session: DatabaseSession, operator_id: int, most: int = ALARMS_
     wanted = {one.session.id: one for one in targets.find(Session.id.in_(session_ids), now, lock=False)}
     known = known_accesses(session, operator_id, {row.applied_stamp or "" for row in live.values()})
     for step in steps:
-        row, one = live[step.session_id], wanted.get(step.session_id)
+        session_id = step.session_id or 0
+        row, one = live[session_id], wanted.get(session_id)
         if row.ended_at is not None:
             finish(step, Enforcement.VERIFIED, "The session has ended, so nothing of the earlier access is left.")
             step.proof = "ended"

@@ -15,42 +15,52 @@ from sql.models import Router, RouterHealth
 
 # That a router answers is written down once in this time, not with every answer.
 ANSWERED_EVERY = timedelta(seconds=60)
+# The ways to a router, each with a breaker of its own: one that takes no CoA may well answer its API.
+COA, API = "coa", "api"
 
 
-def look_at(session: Session, router_id: int) -> tuple[Health, datetime]:
+def look_at(session: Session, router_id: int, path: str = COA) -> tuple[Health, datetime]:
     """What is known of a router, and the database's time. A router that was given up is locked: one probe at a time."""
     health, now = session.execute(
         select(RouterHealth, func.clock_timestamp())
         .select_from(select(1).subquery())
-        .outerjoin(RouterHealth, RouterHealth.router_id == router_id)
+        .outerjoin(RouterHealth, (RouterHealth.router_id == router_id) & (RouterHealth.path == path))
     ).one()
     known = _health(health)
     if known.is_open:
-        known = _health(_locked(session, router_id))
+        known = _health(_locked(session, router_id, path))
     return known, now
 
 
-def begin_probe(session: Session, router_id: int, until: datetime) -> None:
+def begin_probe(session: Session, router_id: int, until: datetime, path: str = COA) -> None:
     """A probe is on its way; nobody sends another before `until`. The router was locked by `look_at`."""
-    row = session.get_one(RouterHealth, router_id)
+    row = session.get_one(RouterHealth, (router_id, path))
     _store(row, probing(_health(row), until))
     session.flush()
 
 
-def note(session: Session, operator_id: int, router_id: int, heard: Iterable[tuple[Heard, datetime, bool]]) -> None:
+def note(
+    session: Session,
+    operator_id: int,
+    router_id: int,
+    heard: Iterable[tuple[Heard, datetime, bool]],
+    path: str = COA,
+) -> None:
     """Store what attempts told about their router, as (what, when, whether it was a probe)."""
     told = sorted(((at, what, probe) for what, at, probe in heard if what != Heard.NOTHING), key=lambda one: one[0])
     if not told:
         return
-    row = session.get(RouterHealth, router_id)
+    row = session.get(RouterHealth, (router_id, path))
     before = _health(row)
     if row is None:
         session.execute(
-            insert(RouterHealth).values(router_id=router_id, operator_id=operator_id).on_conflict_do_nothing()
+            insert(RouterHealth)
+            .values(router_id=router_id, path=path, operator_id=operator_id)
+            .on_conflict_do_nothing()
         )
     elif all(what == Heard.ANSWER for _, what, _ in told) and not before.misses and _is_fresh(before, told[-1][0]):
         return
-    row = _locked(session, router_id)
+    row = _locked(session, router_id, path)
     health = _health(row)
     for at, what, probe in told:
         health = after(health, what, at, probe=probe)
@@ -60,7 +70,7 @@ def note(session: Session, operator_id: int, router_id: int, heard: Iterable[tup
 
 def note_accounting(session: Session, router_id: int) -> None:
     """The router sent accounting after its answers were missed: it is not down."""
-    row = _locked(session, router_id)
+    row = _locked(session, router_id, COA)
     _store(row, spoke(_health(row)))
     session.flush()
 
@@ -75,7 +85,7 @@ def add_health(session: Session, operator_id: int, rows: list[dict[str, Any]]) -
     """Rows about routers with what is known of their answers, by `name`: one query for all."""
     found = session.execute(
         select(Router.name, RouterHealth)
-        .join(RouterHealth, RouterHealth.router_id == Router.id)
+        .join(RouterHealth, (RouterHealth.router_id == Router.id) & (RouterHealth.path == COA))
         .where(
             Router.operator_id == operator_id,
             Router.removed_at.is_(None),
@@ -90,7 +100,7 @@ def silent_routers(session: Session, operator_id: int, most: int) -> list[dict[s
     """The routers that are left alone for a while, by name."""
     found = session.execute(
         select(Router.name, RouterHealth)
-        .join(RouterHealth, RouterHealth.router_id == Router.id)
+        .join(RouterHealth, (RouterHealth.router_id == Router.id) & (RouterHealth.path == COA))
         .where(
             Router.operator_id == operator_id, Router.removed_at.is_(None), RouterHealth.left_alone_until.is_not(None)
         )
@@ -119,10 +129,10 @@ def _is_fresh(health: Health, at: datetime) -> bool:
     return health.answered_at is not None and at - health.answered_at < ANSWERED_EVERY
 
 
-def _locked(session: Session, router_id: int) -> RouterHealth:
+def _locked(session: Session, router_id: int, path: str) -> RouterHealth:
     return session.scalars(
         select(RouterHealth)
-        .where(RouterHealth.router_id == router_id)
+        .where(RouterHealth.router_id == router_id, RouterHealth.path == path)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).one()

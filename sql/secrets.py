@@ -71,6 +71,11 @@ def router_secret_place(operator_id: int, name: str) -> str:
     return f"routers.secret/{operator_id}/{name}"
 
 
+def router_api_place(operator_id: int, name: str) -> str:
+    """The place of the password for a router's API."""
+    return f"routers.api_password/{operator_id}/{name}"
+
+
 def load_or_create(path: Path) -> SecretBox:
     """The box of the key file, one hexadecimal key a line, newest first; a new file (mode 0600) where there is none.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session as DatabaseSession
 
 from policy.access import Access
-from policy.changes.enforcement import MOVES, Enforcement
+from policy.changes.enforcement import HURRY_PRIORITY, LAST_PRIORITY, MOVES, OPEN_STATES, Enforcement
 from policy.changes.moves import move
 from policy.documents import read_service
 from policy.facts import Login, Method, ServiceFacts
@@ -70,6 +71,37 @@ class Targets:
     def _decide(self, live: Session, service: Service, facts: ServiceFacts, now: datetime) -> Access:
         login = Login(Method(live.method) if live.method else None, live.mac, live.router_id, live.port)
         return self._decider.access_of_session(service, facts, login, now)
+
+
+def due_steps(
+    session: DatabaseSession,
+    operator_id: int,
+    router_id: int,
+    most: int,
+    *,
+    probe: bool,
+    hurry: bool,
+    configure: bool = False,
+) -> Sequence[Step]:
+    """The steps whose turn it is, locked: those about sessions, or with `configure` those about placements.
+
+    A probe takes the one that was tried most, so that one alone bears all of them.
+    """
+    order = (Step.attempts.desc(), Step.id) if probe else (Step.priority, Step.due_at, Step.id)
+    return session.scalars(
+        select(Step)
+        .where(
+            Step.operator_id == operator_id,
+            Step.router_id == router_id,
+            Step.state.in_(OPEN_STATES),
+            Step.due_at <= func.now(),
+            Step.priority <= (HURRY_PRIORITY if hurry else LAST_PRIORITY),
+            Step.placement_id.is_not(None) if configure else Step.session_id.is_not(None),
+        )
+        .order_by(*order)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    ).all()
 
 
 def finish(step: Step, state: Enforcement, explanation: str) -> None:

@@ -98,6 +98,9 @@ class RouterWorker:
         with acting_for(self._engine, operator_id) as session:
             take_over_waiting(session, router_lock(router_id, hurry=lane == Lane.HURRY))
             router = session.get_one(Router, router_id)
+            if router.secret is None:
+                problem = f"Nothing was sent, because {router.name} has no RADIUS secret; set one to use CoA there."
+                return Worked(None, operator_id, router_id, lane, problem)
             try:
                 secret = self._box.open(router.secret, router_secret_place(operator_id, router.name))
             except SecretsError as error:

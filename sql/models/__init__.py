@@ -15,6 +15,7 @@ from sql.models.billing import (
     ServiceBilling,
 )
 from sql.models.changes import Approval, Batch, Change, Evidence, KnownAccess, Override, Step
+from sql.models.drift import DriftFinding, DriftRun
 from sql.models.intake import ApiToken, AssertedStanding, Feed, Import, ImportRow, IncomingPayment, PaymentProvider
 from sql.models.money import (
     Allocation,
@@ -30,7 +31,7 @@ from sql.models.notices import Notice, NoticeChannel, NoticeDelivery, NoticeTemp
 from sql.models.operators import Operator
 from sql.models.people import Person
 from sql.models.plans import Plan, PlanVersion
-from sql.models.routers import Node, Router, RouterAbility, RouterHealth
+from sql.models.routers import Node, Placement, Router, RouterAbility, RouterCheck, RouterCheckHour, RouterHealth
 from sql.models.services import Hold, Review, Service, Subscriber
 from sql.models.sessions import RefusedLogin, Session, SpoolFile, SpoolReject, UsageHour
 
@@ -51,6 +52,8 @@ __all__ = [
     "CompensationRow",
     "CreditLine",
     "Discount",
+    "DriftFinding",
+    "DriftRun",
     "DunningPolicy",
     "Evidence",
     "Fee",
@@ -77,12 +80,15 @@ __all__ = [
     "PaymentProvider",
     "PaymentReversal",
     "Person",
+    "Placement",
     "Plan",
     "PlanVersion",
     "RefusedLogin",
     "Review",
     "Router",
     "RouterAbility",
+    "RouterCheck",
+    "RouterCheckHour",
     "RouterHealth",
     "Service",
     "ServiceBilling",

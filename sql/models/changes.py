@@ -144,7 +144,7 @@ class Override(Base):
 
 
 class Step(Base):
-    """Observed becomes authorised on one session; its moves are `policy.changes.enforcement.MOVES`."""
+    """Observed becomes authorised, on one session or one placement; its moves: `policy.changes.enforcement.MOVES`."""
 
     __tablename__ = "steps"
     __table_args__ = (
@@ -152,7 +152,10 @@ class Step(Base):
         ForeignKeyConstraint(*_SERVICE),
         ForeignKeyConstraint(["operator_id", "change_id"], ["changes.operator_id", "changes.id"]),
         ForeignKeyConstraint(["operator_id", "session_id"], ["sessions.operator_id", "sessions.id"]),
+        ForeignKeyConstraint(["operator_id", "placement_id"], ["placements.operator_id", "placements.id"]),
         ForeignKeyConstraint(["operator_id", "router_id"], ["routers.operator_id", "routers.id"]),
+        Index("steps_one_open_placement", "placement_id", unique=True, postgresql_where=_OPEN),
+        Index("steps_placement", "placement_id", "id", postgresql_where=text("placement_id IS NOT NULL")),
         Index("steps_one_open", "session_id", unique=True, postgresql_where=_OPEN),
         Index("steps_due", "router_id", "priority", "due_at", "id", postgresql_where=_OPEN),
         Index("steps_service", "operator_id", "service_id", "id"),
@@ -164,7 +167,8 @@ class Step(Base):
     operator_id: Mapped[OperatorId]
     service_id: Mapped[Big]
     change_id: Mapped[OptionalBig]
-    session_id: Mapped[Big]
+    session_id: Mapped[OptionalBig]
+    placement_id: Mapped[OptionalBig]
     router_id: Mapped[Big]
     route: Mapped[Word]
     why: Mapped[Word]
@@ -213,3 +217,4 @@ class Evidence(Base):
     reply: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     packets: Mapped[int] = mapped_column(server_default="0")
     round_trip_ms: Mapped[float | None]
+    undo: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))

@@ -71,6 +71,7 @@ class Import(Base):
     __tablename__ = "imports"
     __table_args__ = (
         UniqueConstraint("operator_id", "id"),
+        ForeignKeyConstraint(["operator_id", "router_id"], ["routers.operator_id", "routers.id"]),
         Index(
             "imports_once",
             "operator_id",
@@ -91,6 +92,9 @@ class Import(Base):
     created_at: Mapped[CreatedAt]
     applied_by: Mapped[OptionalWord]
     applied_at: Mapped[OptionalMoment]
+    router_id: Mapped[OptionalBig]
+    undone_by: Mapped[OptionalWord]
+    undone_at: Mapped[OptionalMoment]
 
 
 class ImportRow(Base):
@@ -107,6 +111,7 @@ class ImportRow(Base):
     fields: Mapped[list[str]] = mapped_column(ARRAY(Text))
     reading: Mapped[OptionalDocument]
     problem: Mapped[EmptyWord]
+    outcome: Mapped[OptionalDocument]
 
 
 class IncomingPayment(Base):

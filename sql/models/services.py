@@ -12,6 +12,7 @@ from sql.models.base import (
     Base,
     Big,
     CreatedAt,
+    EmptyDocument,
     EmptyWord,
     Key,
     Moment,
@@ -68,6 +69,14 @@ class Service(Base):
         ForeignKeyConstraint(["operator_id", "subscriber_id"], ["subscribers.operator_id", "subscribers.id"]),
         ForeignKeyConstraint(["operator_id", "plan_id"], ["plans.operator_id", "plans.id"]),
         ForeignKeyConstraint(["operator_id", "router_id"], ["routers.operator_id", "routers.id"]),
+        ForeignKeyConstraint(["operator_id", "control_router_id"], ["routers.operator_id", "routers.id"]),
+        Index(
+            "services_control",
+            "operator_id",
+            "control_router_id",
+            "id",
+            postgresql_where=text("control_router_id IS NOT NULL"),
+        ),
         ForeignKeyConstraint(
             ["operator_id", "authorised_change_id"],
             ["changes.operator_id", "changes.id"],
@@ -112,6 +121,8 @@ class Service(Base):
     standing: Mapped[str] = mapped_column(Text, server_default="current")
     created_at: Mapped[CreatedAt]
     closed_at: Mapped[OptionalMoment]
+    control_router_id: Mapped[OptionalBig]
+    device: Mapped[EmptyDocument]
     authorised: Mapped[OptionalDocument]
     authorised_stamp: Mapped[OptionalWord]
     authorised_until: Mapped[OptionalMoment]

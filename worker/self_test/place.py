@@ -49,6 +49,10 @@ def place_of(
     Raises Refused where the router takes CoA from another node only, or its secret cannot be opened.
     """
     _check_node(session, router, node, source)
+    if router.secret is None:
+        raise Refused(
+            f"{router.name} has no RADIUS secret, so it takes no CoA from here; `ispagents router set` gives it one."
+        )
     try:
         secret = box.open(router.secret, router_secret_place(router.operator_id, router.name))
     except SecretsError as error:

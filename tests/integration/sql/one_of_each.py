@@ -57,6 +57,11 @@ _ENGINE = (
         "SELECT %(operator)s, 1, min(id), 'x' FROM audit_events WHERE operator_id = %(operator)s"
     ),
     "INSERT INTO audit_heads (operator_id) VALUES (%(operator)s)",
+    "INSERT INTO placements (operator_id, service_id, router_id) VALUES (%(operator)s, %(service)s, %(router)s)",
+    "INSERT INTO router_checks (operator_id, router_id, path) VALUES (%(operator)s, %(router)s, 'api')",
+    "INSERT INTO router_check_hours (operator_id, router_id, path, hour) VALUES (%(operator)s, %(router)s, 'api', now())",
+    "INSERT INTO drift_runs (operator_id, router_id) VALUES (%(operator)s, %(router)s)",
+    "INSERT INTO drift_findings (operator_id, router_id, kind, key, cause) VALUES (%(operator)s, %(router)s, 'x', '', 'x')",
     "INSERT INTO healing_runs (operator_id) VALUES (%(operator)s)",
     (
         "INSERT INTO people (operator_id, login, password, roles, fs_uniquifier) "

@@ -70,6 +70,7 @@ def test_searched_columns_sort_the_same_everywhere(database: Database) -> None:
     wanted = {
         ("api_tokens", "name"),
         ("compensations", "name"),
+        ("drift_findings", "key"),
         ("dunning_policies", "name"),
         ("feeds", "source"),
         ("incoming_payments", "external_id"),
