@@ -1,0 +1,31 @@
+"""The API of a MikroTik router in software: real framing, menus and texts, seeded trouble.
+
+A test starts one so, and asks or changes it from its own thread or loop::
+
+    with RouterOs(RouterOsSettings(users=(ApiUser(name="api", password="made-up"),))) as router:
+        client = connect(router.address, router.port)
+        router.do(lambda device: device.ppp_login("anna", "made-up", caller_id="02:00:00:00:00:01"))
+
+Where to look::
+
+    router       the class to start, and what a test may do to a running router
+    settings     everything that can be set, every undocumented habit as a switch
+    device       a router's state: menus, customers online, what a change brings about
+    menus        the form of a menu; menus_access, _hotspot, _network and _system are the tables
+    fields       what a field takes and how it is written back
+    store        rows: ids, unique keys, references, order
+    commands     the verbs: print, add, set, remove, move and the others
+    queries      the stack of `?` words
+    permissions  users, groups, policies
+    server       sockets, logins, tags
+    trouble      seeded and ordered faults
+    words        the wire
+    traps        the texts of refusals
+
+It shares no code with `network`, so that the two ends of a conversation cannot agree on one mistake.
+"""
+
+from simulators.routeros.router import RouterOs
+from simulators.routeros.settings import ApiFaults, ApiUser, Break, RouterOsSettings, TlsFiles
+
+__all__ = ["ApiFaults", "ApiUser", "Break", "RouterOs", "RouterOsSettings", "TlsFiles"]

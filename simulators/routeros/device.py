@@ -1,0 +1,143 @@
+"""A router's state: its menus with what they begin with, and what a change of a row brings about."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from simulators.clock import Clock
+from simulators.routeros.commands import Answer, Request
+from simulators.routeros.fields import seconds_of, time_text
+from simulators.routeros.menus_access import ACCESS
+from simulators.routeros.menus_network import NETWORK
+from simulators.routeros.menus_system import SYSTEM, policies
+from simulators.routeros.settings import RouterOsSettings
+from simulators.routeros.store import Fields, Row, Store, Table
+from simulators.routeros.traps import TrapError
+
+MENUS = (*ACCESS, *NETWORK, *SYSTEM)
+Special = tuple[str, Callable[[Request], Answer]]  # the policy it takes, and what it does
+ADDRESS_LIST = "/ip/firewall/address-list"
+
+
+class Device:
+    """One router without its sockets. Everything is called from one thread."""
+
+    def __init__(self, settings: RouterOsSettings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.boot = 0
+        self.on_reboot: list[Callable[[], object]] = []
+        self.booted_s = clock.now()
+        self.store = Store(MENUS, settings.release, clock, dict(settings.rows_max))
+        self.random = random.Random(f"{settings.faults.seed}:{settings.identity}")
+        self.specials: dict[str, Special] = {"/system/reboot": ("reboot", self._reboot)}
+        # Version 6 says its number with it; clients must know both
+        self.no_such_item = "no such item" if settings.release >= (7,) else "no such item (4)"
+        self._begin()
+
+    def __getitem__(self, path: str) -> Table:
+        """Return the table of a menu."""
+        return self.store[path]
+
+    # -- changes, by whomever ----------------------------------------------------------------------------------------
+
+    def add(self, table: Table, values: Fields, before: Row | None = None) -> Row:
+        """Add a row; raises TrapError."""
+        timed = table.menu.path == ADDRESS_LIST and "timeout" in values
+        row = table.add(values, before=before, dynamic=timed)
+        if table.menu.path == ADDRESS_LIST:
+            row.fields["creation-time"] = " ".join(self.now_texts())
+            self._time_entry(table, row)
+        return row
+
+    def change(self, table: Table, row: Row, values: Fields, unset: tuple[str, ...] = ()) -> None:
+        """Change a row; raises TrapError, for rows that the router made too."""
+        if row.dynamic and not (set(values) | set(unset) <= {"comment"} and table.menu.path == ADDRESS_LIST):
+            raise TrapError(table.menu.cannot_change_dynamic)
+        name = table.menu.name_field
+        old = row.fields.get(name, "")
+        table.change(row, values, unset)
+        if name in values and values[name] != old:
+            self.store.rename(table.menu.path, old, values[name])
+        if table.menu.path == ADDRESS_LIST and "timeout" in values:
+            self._time_entry(table, row)
+
+    def remove(self, table: Table, row: Row) -> None:
+        """Remove a row; raises TrapError for what cannot go."""
+        if row.fields.get(table.menu.name_field) in table.menu.builtin:
+            raise TrapError("failure: can not remove default item")
+        if row.on_removed is not None:
+            row.on_removed()
+            return
+        table.remove(row)
+        name = row.fields.get(table.menu.name_field, "")
+        if name and not row.dynamic:
+            # What named it shows its id from now on: a reference into nothing, as RouterOS prints it
+            self.store.rename(table.menu.path, name, row.id)
+
+    def reboot(self) -> None:
+        """Lose everything dynamic and count the uptime anew."""
+        self.boot += 1
+        for happens in self.on_reboot:
+            happens()
+        for table in self.store.tables.values():
+            table.forget_dynamic(self.boot)
+        self.booted_s = self.clock.now()
+
+    def now_texts(self) -> tuple[str, str]:
+        """Return date and time as this release writes them."""
+        now = time.gmtime(self.clock.wall() + self.settings.clock_skew_s)
+        if self.settings.release >= (7, 10):
+            return time.strftime("%Y-%m-%d", now), time.strftime("%H:%M:%S", now)
+        return time.strftime("%b/%d/%Y", now).lower(), time.strftime("%H:%M:%S", now)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _time_entry(self, table: Table, row: Row) -> None:
+        seconds = row.fields.get("timeout")
+        if seconds is None:
+            return
+        ends_at_s = self.clock.now() + (seconds_of(seconds) or 0)
+        table.end_at(row, ends_at_s)
+        row.live = lambda: {"timeout": time_text(max(ends_at_s - self.clock.now(), 0.0))}
+
+    def _reboot(self, _: Request) -> Answer:
+        self.reboot()
+        return Answer()
+
+    def _begin(self) -> None:
+        settings, store = self.settings, self.store
+        store.single("/system/identity").fields["name"] = settings.identity
+        store.single("/system/resource").live = self._resource
+        store.single("/system/clock").live = self._clock_fields
+        store.single("/system/routerboard").fields.update(routerboard="true", model=settings.board)
+        for name in settings.interfaces:
+            store["/interface"].add({"name": name, "default-name": name, "type": "ether", "running": "true"})
+        for name, given in settings.groups.items():
+            store["/user/group"].add({"name": name, "policy": policies("policy", given)})
+        for user in settings.users:
+            fields = {"name": user.name, "password": user.password, "group": user.group}
+            values, _ = store.read(store["/user"], fields)
+            store["/user"].add(values)
+
+    def _resource(self) -> Fields:
+        return {
+            "uptime": time_text(self.clock.now() - self.booted_s),
+            "version": f"{self.settings.version} (stable)",
+            "free-memory": str(3 << 30),
+            "total-memory": str(4 << 30),
+            "cpu": "ARM64",
+            "cpu-count": "4",
+            "cpu-load": str(1 + len(self.store["/ppp/active"]) // 100),
+            "free-hdd-space": str(100 << 20),
+            "total-hdd-space": str(128 << 20),
+            "architecture-name": "arm64",
+            "board-name": self.settings.board,
+            "platform": "MikroTik",
+        }
+
+    def _clock_fields(self) -> Fields:
+        date, at = self.now_texts()
+        return {"time": at, "date": date, "gmt-offset": "+00:00", "dst-active": "false"}
