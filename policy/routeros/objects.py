@@ -37,7 +37,8 @@ class Wanted(NamedTuple):
     """An item as it should be. `key` are the fields it is found by, `fields` those that it must have besides.
 
     Fields that are not named are left as they are. With `present` False there must be none.
-    `tag` marks it as ours; a menu without comments (profiles of a hotspot) has its name for that.
+    `tag` marks it as ours; a menu without comments (profiles of a hotspot) has its name for that. Without a `key` the
+    tag alone finds it (firewall rules). `before` are the fields of the item that it stands before where order counts.
     """
 
     menu: str
@@ -45,6 +46,7 @@ class Wanted(NamedTuple):
     fields: Fields = ()
     tag: str = ""
     present: bool = True
+    before: Fields = ()
 
 
 class Verb(StrEnum):
@@ -59,7 +61,8 @@ class Verb(StrEnum):
 class Command(NamedTuple):
     """One command. `key` finds the item in a terminal and says what it is about; `id` is its `.id` now ("" for add).
 
-    `place_before` is the `.id` before which an added or moved item goes, "" for the end.
+    An add's `fields` are all of the item, its key too. `place_before` is the `.id` before which an added or moved item
+    goes, "" for the end, and `before` finds the same item in a terminal.
     """
 
     verb: Verb
@@ -68,6 +71,7 @@ class Command(NamedTuple):
     fields: Fields = ()
     id: str = ""
     place_before: str = ""
+    before: Fields = ()
 
 
 class Change(NamedTuple):
