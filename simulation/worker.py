@@ -81,7 +81,7 @@ class _Router:
     router: RouterModel
     target: Target
     in_hand: int = 0
-    answers: list[Outcome] = field(default_factory=list)
+    answers: list[Outcome[Claimed]] = field(default_factory=list)
     storing: bool = False
     again: bool = False
     looks: bool = False
@@ -319,7 +319,7 @@ class Worker:
         now = self._world.worker_now.astimezone(UTC)
         return nothing_sent(Answer.UNKNOWN, cause="edge_behind", explanation=said, now=now, may_retry=True)
 
-    def _answered(self, busy: _Router, outcome: Outcome) -> None:
+    def _answered(self, busy: _Router, outcome: Outcome[Claimed]) -> None:
         busy.in_hand -= 1
         busy.answers.append(outcome)
         if not busy.storing:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session as DatabaseSession
@@ -39,35 +39,47 @@ NODE_SILENT_S = 60
 SESSION_ENDED = "The session has ended, so nothing of the earlier access is left."
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A step that this worker has marked as started, with all that its packets need."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A step that this worker has marked as started.
+
+    `was_unknown`: another worker had, and vanished. `probe`: the router was given up, and this finds out whether it
+    answers again.
+    """
 
     step_id: int
     operator_id: int
     service_id: int
-    session_id: int
     attempt: int
+    target_stamp: str
+    was_unknown: bool
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed(Attempt):
+    """A step about a session, with all that its packets need."""
+
+    session_id: int
     route: RouteKind
     attributes: tuple[tuple[str, str], ...]
-    target_stamp: str
     revision: str | None
     username: str
     acct_session_id: str
     framed_address: str
-    was_unknown: bool
-    probe: bool = False
-    """The router was given up, and this finds out whether it answers again."""
+
+
+Tried_co = TypeVar("Tried_co", bound=Attempt, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Generic[Tried_co]):
     """How an attempt ended. `state` is where the step goes; `retry_after_s` only for retrying.
 
     `heard` is what the attempt tells about the router itself.
     """
 
-    claimed: Claimed
+    claimed: Tried_co
     state: Enforcement
     outcome: str
     cause: str
@@ -84,7 +96,7 @@ class Outcome:
 
 
 # One statement for all that is claimed: before anything is sent, with an evidence row each.
-_START = text("""
+START = text("""
 WITH started AS (
     UPDATE steps SET state = 'started', attempts = attempts + 1, started_at = clock_timestamp(),
         due_at = now() + make_interval(secs => :claim_s)
@@ -92,7 +104,7 @@ WITH started AS (
 INSERT INTO evidence (operator_id, step_id, attempt, sent, started_at)
 SELECT operator_id, id, attempts, attributes, started_at FROM started ORDER BY id
 """)
-_END_ATTEMPTS = text("""
+END_ATTEMPTS = text("""
 UPDATE steps SET state = row.state, explanation = row.explanation, proof = coalesce(row.proof, steps.proof),
     due_at = coalesce(row.due_at, steps.due_at), verify_by = row.verify_by,
     ended_at = CASE WHEN row.due_at IS NULL THEN clock_timestamp() ELSE steps.ended_at END
@@ -150,7 +162,7 @@ def claim(
             claimed.append(_claimed(step, one, revision, probe=health.is_open))
     session.flush()
     if claimed:
-        session.execute(_START, {"steps": [one.step_id for one in claimed], "claim_s": CLAIM_S})
+        session.execute(START, {"steps": [one.step_id for one in claimed], "claim_s": CLAIM_S})
     if moved:
         defer_enforce(driver_connection(session), operator_id, sorted(moved))
     if claimed and health.is_open:
@@ -159,7 +171,7 @@ def claim(
 
 
 def store_outcomes(
-    session: DatabaseSession, operator_id: int, outcomes: list[Outcome], worker_now: datetime | None = None
+    session: DatabaseSession, operator_id: int, outcomes: list[Outcome[Claimed]], worker_now: datetime | None = None
 ) -> list[int]:
     """Store how attempts ended: evidence, the step's state, and what the session now has.
 
@@ -200,7 +212,7 @@ def store_outcomes(
         if step.state == Enforcement.STARTED and step.attempts == one.claimed.attempt:
             ended.append(_end(one, now, again.get(step.id), due.get(step.id)))
     if ended:
-        session.execute(_END_ATTEMPTS, {"rows": json.dumps(ended, default=str)})
+        session.execute(END_ATTEMPTS, {"rows": json.dumps(ended, default=str)})
     _move_sessions(session, outcomes)
     for router_id in sorted({step.router_id for step in steps.values()}):
         heard = [
@@ -273,7 +285,7 @@ def _claimed(step: Step, live: Session, revision: str | None, *, probe: bool) ->
     )
 
 
-def _end(one: Outcome, now: datetime, again_at: datetime | None, verify_by: datetime | None) -> dict[str, Any]:
+def _end(one: Outcome[Claimed], now: datetime, again_at: datetime | None, verify_by: datetime | None) -> dict[str, Any]:
     """How the attempt leaves its step. Raises MoveNotAllowed."""
     explanation, due_at, state = one.explanation, None, one.state
     if one.state == Enforcement.RETRYING or again_at is not None:
@@ -291,7 +303,11 @@ def _end(one: Outcome, now: datetime, again_at: datetime | None, verify_by: date
 
 
 def _proofs_due(
-    session: DatabaseSession, operator_id: int, outcomes: list[Outcome], applied: dict[int, str | None], now: datetime
+    session: DatabaseSession,
+    operator_id: int,
+    outcomes: list[Outcome[Claimed]],
+    applied: dict[int, str | None],
+    now: datetime,
 ) -> dict[int, datetime | None]:
     """By when the acknowledged steps must be proved, by step, for the routes on which a proof follows."""
     awaited = [one for one in outcomes if one.state == Enforcement.ACKNOWLEDGED and PROOFS[one.claimed.route].awaited]
@@ -305,7 +321,9 @@ def _proofs_due(
     }
 
 
-def _to_send_once_more(session: DatabaseSession, outcomes: list[Outcome], now: datetime) -> dict[int, datetime]:
+def _to_send_once_more(
+    session: DatabaseSession, outcomes: list[Outcome[Claimed]], now: datetime
+) -> dict[int, datetime]:
     """Acknowledged CoAs that an earlier one, still on its way, could undo; and when that is over."""
     coas = [one for one in outcomes if one.state == Enforcement.ACKNOWLEDGED and one.claimed.route == RouteKind.COA]
     if not coas:
@@ -326,7 +344,7 @@ def _to_send_once_more(session: DatabaseSession, outcomes: list[Outcome], now: d
     }
 
 
-def _move_sessions(session: DatabaseSession, outcomes: list[Outcome]) -> None:
+def _move_sessions(session: DatabaseSession, outcomes: list[Outcome[Claimed]]) -> None:
     changed = [
         (one.claimed.session_id, one.claimed.target_stamp)
         for one in outcomes

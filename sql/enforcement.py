@@ -1,4 +1,4 @@
-"""Observed becomes authorised: which live sessions differ, and the steps that bring them into line.
+"""Observed becomes authorised: which live sessions and placements differ, and the steps that bring them into line.
 
 What becomes of the steps is in `sql.attempts`, their proof in `sql.proof`, the brake on healing in `sql.healing`.
 """
@@ -32,6 +32,7 @@ from sql.intent import remember
 from sql.jobs import defer_work
 from sql.live import abilities, known_accesses
 from sql.models import Change, Node, Operator, Router, Session, Step
+from sql.placing import place
 from sql.proof import raise_alarm
 from sql.steps import Target, Targets, by_id, finish, supersede
 
@@ -83,19 +84,12 @@ _FOREIGN = _Cause(
 
 
 def enforce(session: DatabaseSession, operator_id: int, service_ids: list[int], now: datetime) -> int:
-    """Plan the steps that these services' live sessions need. Returns how many routers got new work.
+    """Plan the steps that these services' live sessions and placements need. Returns how many routers got new work.
 
     Level-triggered: asked twice it does nothing the second time; a newer truth supersedes what has not started.
     """
     operator = session.get_one(Operator, operator_id)
-    targets = Targets(session, operator)
-    found = targets.find(among(Session.service_id, service_ids), now, lock=True)
-    if not found:
-        return 0
-    remember(session, operator_id, [one.access for one in found])
-    planner = _Planner(session, operator, targets, found)
-    planned = [(one.router, priority) for one in found if (priority := planner.plan(one))]
-    planner.end()
+    planned = [*_enforce_sessions(session, operator, service_ids, now), *place(session, operator, service_ids, now)]
     routers = {router.id: router for router, _ in planned}
     nodes = _node_names(session, routers.values())
     for hurry in (True, False):
@@ -103,6 +97,21 @@ def enforce(session: DatabaseSession, operator_id: int, service_ids: list[int], 
         work = [(router_id, nodes.get(routers[router_id].node_id or 0, "")) for router_id in asked]
         defer_work(session, operator_id, work, hurry=hurry)
     return len(routers)
+
+
+def _enforce_sessions(
+    session: DatabaseSession, operator: Operator, service_ids: list[int], now: datetime
+) -> list[tuple[Router, int]]:
+    """The routers whose sessions got a step, and its priority."""
+    targets = Targets(session, operator)
+    found = targets.find(among(Session.service_id, service_ids), now, lock=True)
+    if not found:
+        return []
+    remember(session, operator.id, [one.access for one in found])
+    planner = _Planner(session, operator, targets, found)
+    planned = [(one.router, priority) for one in found if (priority := planner.plan(one))]
+    planner.end()
+    return planned
 
 
 class _Planner:

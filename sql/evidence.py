@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 if TYPE_CHECKING:
-    from sql.attempts import Outcome
+    from sql.attempts import Attempt, Outcome
 
 # By the database's clock, and never before the claim: nothing was sent then.
 _STORE = text("""
@@ -25,7 +26,9 @@ WHERE evidence.step_id = row.step_id AND evidence.attempt = row.attempt
 """)
 
 
-def store_evidence(session: Session, outcomes: list[Outcome], now: datetime, worker_now: datetime | None) -> None:
+def store_evidence(
+    session: Session, outcomes: Sequence[Outcome[Attempt]], now: datetime, worker_now: datetime | None
+) -> None:
     """Complete the rows that were begun with the claims; all of it ended `now`, by the database's clock.
 
     How long ago it began is told by the worker's clock alone, which says `worker_now` at this moment.
@@ -34,7 +37,7 @@ def store_evidence(session: Session, outcomes: list[Outcome], now: datetime, wor
     session.execute(_STORE, {"now": now, "rows": json.dumps(rows)})
 
 
-def _row(one: Outcome, worker_now: datetime) -> dict[str, Any]:
+def _row(one: Outcome[Attempt], worker_now: datetime) -> dict[str, Any]:
     return {
         "step_id": one.claimed.step_id,
         "attempt": one.claimed.attempt,

@@ -221,7 +221,7 @@ class Isp:
             return session.get_one(Operator, self.operator_id)
 
 
-def outcome(claimed: Claimed, state: Enforcement, said: str = "applied", **more: Any) -> Outcome:
+def outcome(claimed: Claimed, state: Enforcement, said: str = "applied", **more: Any) -> Outcome[Claimed]:
     """How an attempt ended, as the worker would store it."""
     now = datetime.now(UTC)
     values: dict[str, Any] = {

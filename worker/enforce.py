@@ -77,7 +77,7 @@ class RouterWorker:
         """
         lane = Lane.HURRY if hurry else Lane.ROUTERS
         worked = await in_lane(lane, self._load, operator_id, router_id, lane)
-        flights: set[asyncio.Task[Outcome]] = set()
+        flights: set[asyncio.Task[Outcome[Claimed]]] = set()
         count = 0
         while True:
             claimed = await self._more(worked, len(flights))
@@ -131,7 +131,7 @@ class RouterWorker:
         with acting_for(self._engine, worked.operator_id) as session:
             return claim(session, worked.operator_id, worked.router_id, most, hurry=worked.lane == Lane.HURRY)
 
-    def _store(self, worked: Worked, outcomes: list[Outcome]) -> None:
+    def _store(self, worked: Worked, outcomes: list[Outcome[Claimed]]) -> None:
         """Store what routers answered; done twice it does no harm. Raises OperationalError when patience ends."""
         began = time.monotonic()
         while True:
@@ -145,7 +145,7 @@ class RouterWorker:
             else:
                 return
 
-    def _store_once(self, worked: Worked, outcomes: list[Outcome]) -> None:
+    def _store_once(self, worked: Worked, outcomes: list[Outcome[Claimed]]) -> None:
         with acting_for(self._engine, worked.operator_id) as session:
             services = store_outcomes(session, worked.operator_id, outcomes, datetime.now(UTC))
         if not services:
@@ -154,7 +154,9 @@ class RouterWorker:
         with acting_for(self._engine, worked.operator_id) as session:
             enforce_some(session, worked.operator_id, services)
 
-    async def _attempt(self, worked: Worked, one: Claimed, edges: asyncio.Future[tuple[bool, float]]) -> Outcome:
+    async def _attempt(
+        self, worked: Worked, one: Claimed, edges: asyncio.Future[tuple[bool, float]]
+    ) -> Outcome[Claimed]:
         """One attempt. A step that cannot be sent must not take the others of its router with it."""
         if worked.target is None:
             return judge(one, _not_sent(Answer.UNREACHABLE, "secret_unusable", worked.problem, may_retry=False))
@@ -165,7 +167,7 @@ class RouterWorker:
             answer = Answer.UNKNOWN if may_retry else Answer.REFUSED
             return judge(one, _not_sent(answer, "not_sent", f"Nothing was sent. {error}", may_retry=may_retry))
 
-    async def _send(self, target: Target, one: Claimed, edges: asyncio.Future[tuple[bool, float]]) -> Outcome:
+    async def _send(self, target: Target, one: Claimed, edges: asyncio.Future[tuple[bool, float]]) -> Outcome[Claimed]:
         session = Session(
             user_name=one.username, acct_session_id=one.acct_session_id, framed_ip_address=one.framed_address
         )
@@ -195,7 +197,7 @@ class RouterWorker:
             return False  # nobody can know without the database
 
 
-def _edge_behind(one: Claimed, waited_s: float) -> Outcome:
+def _edge_behind(one: Claimed, waited_s: float) -> Outcome[Claimed]:
     explanation = (
         f"Nothing was sent: after {waited_s:.1f} s a RADIUS server still had the earlier access, and the customer "
         "would have redialled into it. It is tried again; look at `ispagents status` if it stays so."

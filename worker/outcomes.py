@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from network.contract import Outcome as Answer
 from network.contract import Result
 from policy.changes.breaker import Heard
 from policy.changes.enforcement import ATTEMPTS_MAXIMUM, Enforcement, retry_after_s
-from sql.attempts import Claimed, Outcome
+from sql.attempts import Attempt, Outcome
+
+Claimed = TypeVar("Claimed", bound=Attempt)
 
 STUCK_HINT = "It is tried again by itself when the session next reports, or when something else is authorised."
 SESSION_GONE = "session_gone"
@@ -14,7 +18,7 @@ SESSION_GONE = "session_gone"
 FORGED = frozenset({"wrong_secret_signs", "missing_message_authenticator"})
 
 
-def judge(claimed: Claimed, result: Result, waited: str = "") -> Outcome:
+def judge(claimed: Claimed, result: Result, waited: str = "") -> Outcome[Claimed]:
     """The outcome of one attempt. `waited` is a sentence on what it had to wait for, or ""."""
     state = _state(claimed, result)
     gone = result.outcome == Answer.ALREADY_SO or result.cause == SESSION_GONE
@@ -38,7 +42,7 @@ def judge(claimed: Claimed, result: Result, waited: str = "") -> Outcome:
     )
 
 
-def _state(claimed: Claimed, result: Result) -> Enforcement:
+def _state(claimed: Attempt, result: Result) -> Enforcement:
     if result.outcome == Answer.APPLIED:
         return Enforcement.ACKNOWLEDGED
     if result.outcome == Answer.ALREADY_SO or result.cause == SESSION_GONE:
@@ -57,7 +61,7 @@ def _heard(result: Result) -> Heard:
     return Heard.ANSWER if answered else Heard.NOTHING
 
 
-def _unknown(claimed: Claimed) -> str:
+def _unknown(claimed: Attempt) -> str:
     if not claimed.was_unknown:
         return ""
     return "An earlier attempt was interrupted and its outcome is unknown, so the same was sent again."

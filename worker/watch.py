@@ -31,6 +31,7 @@ class Watch:
         self._engine = engine
         self._looks = 0
         self._after_service_id = 0
+        self._after_placed_id = 0
         self._busy_looks = 0
 
     def look(self) -> None:
@@ -39,6 +40,7 @@ class Watch:
         self.hear_routers()
         if self._looks % DRIFT_EVERY_LOOKS == 0:
             self.find_drift()
+            self.look_at_placed()
         self._looks += 1
 
     def find_unproved(self) -> None:
@@ -74,6 +76,21 @@ class Watch:
                     some = services[start : start + DRIFT_AT_ONCE]
                     defer_enforce(driver_connection(session), operator_id, some, hurry=False)
         self._after_service_id = rows[0].last or 0
+
+    def look_at_placed(self) -> None:
+        """Hand the next page of services on that routers hold: a style or a password may say something else by now."""
+        query = text("SELECT operator_id, service_id FROM placed_services(:after, :most)")
+        with self._engine.connect() as connection:
+            if self._is_busy(connection):
+                return
+            rows = connection.execute(query, {"after": self._after_placed_id, "most": DRIFT_AT_ONCE}).all()
+        services: dict[int, list[int]] = {}
+        for row in rows:
+            services.setdefault(row.operator_id, []).append(row.service_id)
+        for operator_id, some in services.items():
+            with acting_for(self._engine, operator_id) as session:
+                defer_enforce(driver_connection(session), operator_id, some, hurry=False)
+        self._after_placed_id = rows[-1].service_id if len(rows) == DRIFT_AT_ONCE else 0
 
     def _is_busy(self, connection: Connection) -> bool:
         busy = self._busy_looks < BUSY_LOOKS and connection.execute(_BUSY, {"queue": BATCHES_QUEUE}).scalar_one()

@@ -99,6 +99,9 @@ PROOFS: dict[RouteKind, Proof] = {
         "changed and one that was not report alike: it stays acknowledged until it ends, or a connector reads back.",
     ),
     RouteKind.NEXT_LOGIN: Proof(False, "Nothing is sent, so nothing is acknowledged; the next login is the proof."),
+    RouteKind.CONFIGURE: Proof(
+        False, "What was written is read back in the same attempt, so nothing is only acknowledged."
+    ),
     RouteKind.NOTHING: Proof(False, "Nothing is sent, since the session has this access already."),
 }
 

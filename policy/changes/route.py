@@ -27,12 +27,13 @@ LEFT_ALONE = frozenset({"Acct-Interim-Interval", "Mikrotik-Total-Limit", "Mikrot
 
 
 class RouteKind(StrEnum):
-    """The ways to a live session."""
+    """The ways to a live session, and to a router whose own configuration holds the service."""
 
     NOTHING = "nothing"
     COA = "coa"
     DISCONNECT = "disconnect"
     NEXT_LOGIN = "next_login"
+    CONFIGURE = "configure"
 
 
 class Abilities(NamedTuple):

@@ -70,6 +70,7 @@ class Service(Base):
         ForeignKeyConstraint(["operator_id", "plan_id"], ["plans.operator_id", "plans.id"]),
         ForeignKeyConstraint(["operator_id", "router_id"], ["routers.operator_id", "routers.id"]),
         ForeignKeyConstraint(["operator_id", "control_router_id"], ["routers.operator_id", "routers.id"]),
+        Index("services_placed", "id", postgresql_where=text("control_router_id IS NOT NULL")),
         Index(
             "services_control",
             "operator_id",

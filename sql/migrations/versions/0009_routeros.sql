@@ -24,6 +24,7 @@ ALTER TABLE services
     ADD COLUMN device jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(device) = 'object'),
     ADD FOREIGN KEY (operator_id, control_router_id) REFERENCES routers (operator_id, id);
 CREATE INDEX services_control ON services (operator_id, control_router_id, id) WHERE control_router_id IS NOT NULL;
+CREATE INDEX services_placed ON services (id) WHERE control_router_id IS NOT NULL;
 
 -- What one router holds for one service. `applied_stamp` is what was last proved there, NULL where nobody knows, '' where
 -- nothing of it is left; `access_stamp` the access that it stands for. `adopt`: a person agreed that what stands there
@@ -199,23 +200,22 @@ CREATE OR REPLACE FUNCTION routers_that_spoke() RETURNS TABLE (operator_id bigin
                 AND session.ended_at IS NULL AND session.last_seen_at > health.down_since)
     $$;
 
--- Placements after a service id that have something else than what is authorised and nothing under way. Their stamps are
--- of the configuration, so only whoever renders it knows for sure: this tells those whose access has moved.
-CREATE FUNCTION placements_to_look_at(most integer) RETURNS TABLE (operator_id bigint, service_id bigint)
+-- A page of the services that a router's configuration holds, or still holds, after a service id.
+CREATE FUNCTION placed_services(after_id bigint, most integer) RETURNS TABLE (operator_id bigint, service_id bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
     AS $$
-        SELECT service.operator_id, service.id
-        FROM public.services AS service
-        LEFT JOIN public.placements AS placement ON placement.service_id = service.id
-            AND placement.router_id = service.control_router_id AND placement.ended_at IS NULL
-        WHERE service.control_router_id IS NOT NULL AND service.authorised_stamp IS NOT NULL
-            AND placement.access_stamp IS DISTINCT FROM service.authorised_stamp
-            AND NOT EXISTS (SELECT FROM public.steps AS step WHERE step.placement_id = placement.id
-                            AND step.state IN ('waiting', 'started', 'retrying', 'refused', 'stuck'))
-        ORDER BY service.id LIMIT most
+        SELECT * FROM (
+            (SELECT service.operator_id, service.id FROM public.services AS service
+             WHERE service.control_router_id IS NOT NULL AND service.authorised IS NOT NULL AND service.id > after_id
+             ORDER BY service.id LIMIT most)
+            UNION
+            (SELECT placement.operator_id, placement.service_id FROM public.placements AS placement
+             WHERE placement.ended_at IS NULL AND placement.service_id > after_id
+             ORDER BY placement.service_id LIMIT most)) AS found
+        ORDER BY 2 LIMIT most
     $$;
-REVOKE EXECUTE ON FUNCTION placements_to_look_at(integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION placements_to_look_at(integer) TO ispagents_worker;
+REVOKE EXECUTE ON FUNCTION placed_services(bigint, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION placed_services(bigint, integer) TO ispagents_worker;
 
 -- Routers with an API that were not looked at for so many seconds, over all operators, the longest ago first.
 CREATE FUNCTION routers_to_check(older_than_s double precision, most integer)

@@ -18,7 +18,22 @@ LAST = ATTEMPTS_MAXIMUM
 def claimed(attempt: int = 1, *, was_unknown: bool = False, probe: bool = False) -> Claimed:
     """A step on its way."""
     pairs = (("Mikrotik-Rate-Limit", "1M/1M"),)
-    return Claimed(1, 2, 3, 4, attempt, RouteKind.COA, pairs, "1-ab", None, "anna", "8100", "", was_unknown, probe)
+    return Claimed(
+        step_id=1,
+        operator_id=2,
+        service_id=3,
+        session_id=4,
+        attempt=attempt,
+        route=RouteKind.COA,
+        attributes=pairs,
+        target_stamp="1-ab",
+        revision=None,
+        username="anna",
+        acct_session_id="8100",
+        framed_address="",
+        was_unknown=was_unknown,
+        probe=probe,
+    )
 
 
 def result(outcome: Outcome, cause: str = "", *, may_retry: bool = False, **more) -> Result:

@@ -1,0 +1,284 @@
+"""Services that a router's configuration holds: what it should hold now, and the steps that lead there.
+
+What becomes of these steps is in `sql.placement_attempts`. A placement has no ambiguity that has to be waited out, as a
+session has: what stands on a router can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session as DatabaseSession
+
+from policy.access import Access
+from policy.changes.enforcement import HEALING_PRIORITY, OPEN_STATES, PRIORITIES, Enforcement
+from policy.changes.intent import ChangeKind
+from policy.changes.route import RouteKind
+from policy.documents import read_service
+from policy.errors import PolicyError
+from policy.facts import Method
+from policy.mac import canonical_mac
+from policy.routeros.placing import placement_stamp
+from policy.routeros.style import Style, read_style
+from policy.routeros.wanted import Line
+from policy.standing import Standing
+from sql import audit
+from sql.among import among
+from sql.errors import Refused
+from sql.healing import Healing
+from sql.jobs import defer_enforce, driver_connection
+from sql.models import Change, Operator, Placement, Router, Service, Step
+from sql.steps import by_id, supersede
+from sql.wanted import Decider
+
+# Nothing of the service is left there; a stamp of something is never empty.
+NOTHING_LEFT = ""
+# What came to its end without success is tried again after this long: whoever mended the cause need not say so.
+AGAIN = timedelta(hours=1)
+_ENDED_BADLY = (Enforcement.REFUSED, Enforcement.STUCK)
+_CONFIGURED = "The router's own configuration holds this service, so it is changed there, and read back."
+_LEAVES = "The service is not held by this router any more, so what is ours there is taken away."
+_DRIFTED = "Nothing was changed here, but what the router holds is not what it should be: it is healed. "
+
+
+class Placed(NamedTuple):
+    """A placement with what it should be now. `line.password` is never the password itself, only what tells two apart.
+
+    `problem`: why this router cannot hold this service as it should, or ""; nothing is planned then.
+    """
+
+    placement: Placement
+    service: Service
+    router: Router
+    style: Style
+    line: Line
+    access: Access
+    leaves: bool
+    target_stamp: str
+    problem: str = ""
+
+
+class Placements:
+    """What routers should hold for services, decided within one transaction."""
+
+    def __init__(self, session: DatabaseSession, operator: Operator) -> None:
+        """For one operator."""
+        self._session = session
+        self._operator_id = operator.id
+        self._decider = Decider(session, operator)
+
+    def find(self, which: ColumnElement[bool], now: datetime, *, lock: bool) -> list[Placed]:
+        """The open placements that `which` selects, of services that have something authorised, ordered by id.
+
+        Raises PolicyError where a router's style cannot be read.
+        """
+        query = (
+            select(Placement, Service, Router)
+            .join(Service, Service.id == Placement.service_id)
+            .join(Router, Router.id == Placement.router_id)
+            .where(
+                Placement.operator_id == self._operator_id,
+                which,
+                Placement.ended_at.is_(None),
+                Service.authorised.is_not(None),
+            )
+            .order_by(Placement.id)
+            .execution_options(populate_existing=True)
+        )
+        rows = self._session.execute(query.with_for_update(of=Placement) if lock else query).all()
+        facts = {service.id: read_service(service.authorised or {}) for _, service, _ in rows}
+        self._decider.load({one.plan_version_id for one in facts.values()})
+        styles = {router.id: read_style(router.style) for _, _, router in rows}
+        found = []
+        for placement, service, router in rows:
+            one = facts[service.id]
+            access = self._decider.access(one, now)
+            line = line_of(service)
+            leaves = service.control_router_id != router.id or one.standing == Standing.CLOSED
+            found.append(_placed(placement, service, router, styles[router.id], line, access, leaves=leaves))
+        return found
+
+
+def _placed(
+    placement: Placement, service: Service, router: Router, style: Style, line: Line, access: Access, *, leaves: bool
+) -> Placed:
+    plain = Placed(placement, service, router, style, line, access, leaves, NOTHING_LEFT)
+    if leaves:
+        return plain
+    try:
+        return plain._replace(target_stamp=placement_stamp(line, access, style))
+    except PolicyError as error:
+        return plain._replace(problem=str(error))
+
+
+def line_of(service: Service, password: str | None = None) -> Line:
+    """What a router has to know of a service. Without `password` a digest of the sealed one stands for it."""
+    sealed = sha256(service.password).hexdigest() if service.password is not None else ""
+    by_mac = service.method in (Method.DHCP, Method.HOTSPOT)
+    return Line(
+        service_id=service.id,
+        username=service.username,
+        method=Method(service.method),
+        password=sealed if password is None else password,
+        address=str(service.address) if service.address else "",
+        mac=(service.mac if service.bind_mac else "") or (canonical_mac(service.username) if by_mac else ""),
+        ipv6_prefix=str(service.ipv6_prefix) if service.ipv6_prefix else "",
+        delegated_ipv6_prefix=str(service.delegated_ipv6_prefix) if service.delegated_ipv6_prefix else "",
+        routes=tuple(service.routes),
+        server=str(service.device.get("server", "")),
+    )
+
+
+def place(
+    session: DatabaseSession, operator: Operator, service_ids: list[int], now: datetime
+) -> list[tuple[Router, int]]:
+    """Plan the steps that these services' placements need: routers with new work, and its priority.
+
+    Level-triggered: asked twice it does nothing the second time; a newer truth supersedes what has not started.
+    """
+    _begin(session, operator.id, service_ids)
+    found = Placements(session, operator).find(among(Placement.service_id, service_ids), now, lock=True)
+    if not found:
+        return []
+    last = _latest_steps(session, [one.placement.id for one in found])
+    changes: dict[int, Change] = by_id(
+        session, Change, {one.service.authorised_change_id for one in found if one.service.authorised_change_id}
+    )
+    healing = Healing(session, operator)
+    planned = []
+    for one in found:
+        change = changes.get(one.service.authorised_change_id or 0)
+        if not one.problem and _is_needed(session, one, last.get(one.placement.id), now):
+            priority = _priority(one, change)
+            if priority != HEALING_PRIORITY or healing.take():
+                session.add(_step(one, priority))
+                planned.append((one.router, priority))
+    session.flush()
+    healing.end()
+    return planned
+
+
+def place_service(
+    session: DatabaseSession, service: Service, router: Router | None, server: str, *, actor: str
+) -> None:
+    """From now on this router's configuration holds the service; None: RADIUS controls it again.
+
+    `server`: the DHCP or hotspot server there. Raises Refused where the router has no API, or the service lacks what
+    RouterOS needs to know.
+    """
+    if router is not None:
+        if router.api_username is None:
+            raise Refused(f"{router.name} has no API access yet; `ispagents router api {router.name}` sets it up.")
+        _check_line(service)
+    service.control_router_id = router.id if router is not None else None
+    service.device = {"server": server} if server else {}
+    session.flush()
+    audit.record(
+        session,
+        service.operator_id,
+        actor,
+        "service:control:change",
+        service_id=service.id,
+        subscriber_id=service.subscriber_id,
+        router=router.name if router is not None else "",
+        server=server,
+    )
+    look_at_placements(session, service.operator_id, [service.id])
+
+
+def look_at_placements(session: DatabaseSession, operator_id: int, service_ids: list[int]) -> None:
+    """Let the worker look whether routers hold these services as they should."""
+    defer_enforce(driver_connection(session), operator_id, service_ids)
+
+
+def _check_line(service: Service) -> None:
+    if service.method == Method.STATIC and service.address is None:
+        raise Refused(f"{service.username} has no address; a static customer is known to a router by it alone.")
+    if service.method == Method.DHCP and not canonical_mac(service.username):
+        raise Refused(f"{service.username} is no MAC address; a lease on a router is known by it.")
+    if service.method == Method.PPPOE and service.password is None:
+        raise Refused(f"{service.username} has no password; `ispagents service password` sets it.")
+
+
+def _begin(session: DatabaseSession, operator_id: int, service_ids: list[int]) -> None:
+    """A placement for each service that a router is to hold and that has none there yet."""
+    session.execute(
+        insert(Placement)
+        .from_select(
+            ["operator_id", "service_id", "router_id"],
+            select(Service.operator_id, Service.id, Service.control_router_id).where(
+                Service.operator_id == operator_id,
+                among(Service.id, service_ids),
+                Service.control_router_id.is_not(None),
+                Service.authorised.is_not(None),
+                Service.closed_at.is_(None),
+                ~select(Placement.id)
+                .where(
+                    Placement.service_id == Service.id,
+                    Placement.router_id == Service.control_router_id,
+                    Placement.ended_at.is_(None),
+                )
+                .exists(),
+            ),
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def _is_needed(session: DatabaseSession, one: Placed, last: Step | None, now: datetime) -> bool:
+    """Whether a placement needs a new step; the one that waits is superseded where it asks for something else."""
+    open_step = last if last is not None and last.state in OPEN_STATES else None
+    if open_step is not None and (open_step.target_stamp == one.target_stamp or open_step.state == Enforcement.STARTED):
+        return False  # its outcome brings us back here
+    if open_step is not None:
+        supersede(open_step, "a newer truth asks for something else")
+        session.flush()  # before the newer one is there, or there would be two for a moment
+    if one.placement.applied_stamp == one.target_stamp:
+        return False
+    was_tried = last is not None and last.state in _ENDED_BADLY and last.target_stamp == one.target_stamp
+    return not (was_tried and last is not None and last.ended_at is not None and last.ended_at + AGAIN > now)
+
+
+def _priority(one: Placed, change: Change | None) -> int:
+    """A change that has not reached the router yet, what a person set up otherwise, or drift."""
+    placement = one.placement
+    if placement.applied_at is None or one.leaves:
+        return PRIORITIES[ChangeKind.OPEN]
+    if (
+        change is not None
+        and one.service.authorised_at is not None
+        and one.service.authorised_at > placement.applied_at
+    ):
+        return PRIORITIES[ChangeKind(change.kind)]
+    if placement.applied_stamp is None:
+        return HEALING_PRIORITY
+    return PRIORITIES[ChangeKind.PLAN]
+
+
+def _step(one: Placed, priority: int) -> Step:
+    why = _LEAVES if one.leaves else _CONFIGURED
+    return Step(
+        operator_id=one.placement.operator_id,
+        service_id=one.service.id,
+        change_id=one.service.authorised_change_id,
+        placement_id=one.placement.id,
+        router_id=one.router.id,
+        route=RouteKind.CONFIGURE.value,
+        why=(_DRIFTED if priority == HEALING_PRIORITY else "") + why,
+        target_stamp=one.target_stamp,
+        attributes=[],
+        priority=priority,
+    )
+
+
+def _latest_steps(session: DatabaseSession, placement_ids: Iterable[int]) -> dict[int, Step]:
+    newest = select(func.max(Step.id)).where(among(Step.placement_id, placement_ids)).group_by(Step.placement_id)
+    rows = session.scalars(
+        select(Step).where(Step.id.in_(newest)).with_for_update().execution_options(populate_existing=True)
+    )
+    return {step.placement_id or 0: step for step in rows}
