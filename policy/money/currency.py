@@ -91,9 +91,10 @@ def read_amount(text: str, currency: str, mark: Mark | None = None, *, signed: b
     if len(fraction) > places:
         has = f"{places} decimals" if places else "no decimals"
         raise AmountError(f"{said} has more decimals than {currency}, which has {has}")
-    if len(whole.lstrip("0")) > len(str(AMOUNT_MAXIMUM_MINOR)):
+    whole = whole.lstrip("0")  # however many there are: Python reads no number of more than 4300 digits
+    if len(whole) > len(str(AMOUNT_MAXIMUM_MINOR)):
         raise AmountError(f"{said} is larger than any amount that can be booked")
-    minor = int(whole + fraction.ljust(places, "0"))
+    minor = int(whole + fraction.ljust(places, "0") or "0")
     if minor > AMOUNT_MAXIMUM_MINOR:
         raise AmountError(f"{said} is larger than any amount that can be booked")
     if not signed and (negative or minor == 0):

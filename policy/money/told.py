@@ -42,7 +42,7 @@ def read_document(body: bytes) -> Any:
     try:
         return json.loads(body.decode(), parse_float=str, parse_int=str, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise PolicyError("the body is not JSON in UTF-8; was it cut off?") from error
+        raise PolicyError("the body is not JSON in UTF-8, or was cut off") from error
 
 
 def read_payments(document: Any, now: datetime) -> list[Incoming]:

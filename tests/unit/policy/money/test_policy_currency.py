@@ -51,6 +51,13 @@ def test_any_text_is_an_amount_or_one_clause(text: str, code: str, mark: str | N
         assert signed or answer > 0
 
 
+def test_leading_zeros_mean_nothing() -> None:
+    """However many: what is left of them is read, or is nothing."""
+    assert read_amount("0" * 6000 + "1.5", "EUR") == 150
+    with pytest.raises(AmountError, match="is nothing"):
+        read_amount("0" * 6000, "JPY")
+
+
 def _answer(text: str, code: str, mark: str | None, *, signed: bool) -> int | str:
     try:
         return read_amount(text, code, mark, signed=signed)  # type: ignore[arg-type] # one of the three
