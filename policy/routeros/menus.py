@@ -56,7 +56,7 @@ class Menu(NamedTuple):
 
     `comments`: items can carry our tag; else they are ours by name, and shared. `ordered`: the order of items means
     something; `sequence`: also among our own. `rows` are live: the router makes them, one can only end them.
-    `renamed`: an item whose key changes is the same item, changed in place.
+    `renamed`: an item whose key changes is the same item, changed in place. `noun` is what people call an item.
     """
 
     path: str
@@ -68,6 +68,7 @@ class Menu(NamedTuple):
     sequence: bool = False
     live: bool = False
     renamed: bool = True
+    noun: str = ""
     # What refers to an item of this menu by its name: menu and field.
     used_by: tuple[tuple[str, str], ...] = ()
 
@@ -228,19 +229,35 @@ def _live(path: str, key: tuple[str, ...], *columns: str) -> Menu:
 MENUS: dict[str, Menu] = {
     menu.path: menu
     for menu in (
-        Menu(PPP_PROFILE, ("name",), _PPP_PROFILE, 0, comments=False, used_by=((PPP_SECRET, "profile"),)),
-        Menu(HOTSPOT_PROFILE, ("name",), _HOTSPOT_PROFILE, 0, comments=False, used_by=((HOTSPOT_USER, "profile"),)),
-        Menu(PPP_SECRET, ("name",), _PPP_SECRET, 1),
-        Menu(HOTSPOT_USER, ("name",), _HOTSPOT_USER, 1),
-        Menu(LEASE, ("mac-address", "server"), _LEASE, 1),
-        Menu(HOTSPOT_BINDING, ("mac-address",), _HOTSPOT_BINDING, 2),
-        Menu(QUEUE, ("name",), _QUEUE, 3, ordered=True),
-        Menu(ADDRESS_LIST, ("list", "address"), _ADDRESS_LIST, 4, renamed=False),
-        Menu(ADDRESS_LIST_V6, ("list", "address"), _ADDRESS_LIST, 4, renamed=False),
-        Menu(WALLED_GARDEN, (), _GARDEN, 5, ordered=True, sequence=True),
-        Menu(WALLED_GARDEN_IP, (), _GARDEN_IP, 5, ordered=True, sequence=True),
-        Menu(NAT, (), _RULE, 5, ordered=True, sequence=True),
-        Menu(FILTER, (), _RULE, 5, ordered=True, sequence=True),
+        Menu(
+            PPP_PROFILE,
+            ("name",),
+            _PPP_PROFILE,
+            0,
+            comments=False,
+            noun="PPP profile",
+            used_by=((PPP_SECRET, "profile"),),
+        ),
+        Menu(
+            HOTSPOT_PROFILE,
+            ("name",),
+            _HOTSPOT_PROFILE,
+            0,
+            comments=False,
+            noun="hotspot profile",
+            used_by=((HOTSPOT_USER, "profile"),),
+        ),
+        Menu(PPP_SECRET, ("name",), _PPP_SECRET, 1, noun="PPP secret"),
+        Menu(HOTSPOT_USER, ("name",), _HOTSPOT_USER, 1, noun="hotspot user"),
+        Menu(LEASE, ("mac-address", "server"), _LEASE, 1, noun="DHCP lease"),
+        Menu(HOTSPOT_BINDING, ("mac-address",), _HOTSPOT_BINDING, 2, noun="hotspot binding"),
+        Menu(QUEUE, ("name",), _QUEUE, 3, ordered=True, noun="queue"),
+        Menu(ADDRESS_LIST, ("list", "address"), _ADDRESS_LIST, 4, renamed=False, noun="list entry"),
+        Menu(ADDRESS_LIST_V6, ("list", "address"), _ADDRESS_LIST, 4, renamed=False, noun="list entry"),
+        Menu(WALLED_GARDEN, (), _GARDEN, 5, ordered=True, sequence=True, noun="walled-garden host"),
+        Menu(WALLED_GARDEN_IP, (), _GARDEN_IP, 5, ordered=True, sequence=True, noun="walled-garden address"),
+        Menu(NAT, (), _RULE, 5, ordered=True, sequence=True, noun="NAT rule"),
+        Menu(FILTER, (), _RULE, 5, ordered=True, sequence=True, noun="filter rule"),
         _live(PPP_ACTIVE, ("name",), "address", "caller-id", "service", "uptime", "session-id"),
         _live(HOTSPOT_ACTIVE, ("user",), "address", "mac-address", "server", "uptime", "login-by"),
         _live(HOTSPOT_COOKIE, ("user",), "mac-address", "expires-in"),

@@ -40,9 +40,10 @@ def ppp_profile(access: Access, style: Style, rate_limit: str, address_list: str
     )
     if not any(text for _, text in special):
         return access.group or style.ppp_profile, None
-    fields = _filled(special, {"only-one": "default", "session-timeout": "0s", "idle-timeout": "0s"})
-    usual = (("local-address", style.local_address), ("dns-server", ",".join(style.dns_servers)))
-    fields += tuple((name, text) for name, text in usual if text)
+    usual = {"only-one": "default", "session-timeout": "0s", "idle-timeout": "0s", "remote-address": style.address_pool}
+    fields = _filled(special, usual)
+    chosen = (("local-address", style.local_address), ("dns-server", ",".join(style.dns_servers)))
+    fields += tuple((name, text) for name, text in chosen if text)
     # A field that older releases do not have is named only where it says something.
     fields = tuple(pair for pair in fields if pair[1] or pair[0] not in ("remote-ipv6-prefix-pool", "dhcpv6-pd-pool"))
     name = _name(special)

@@ -34,7 +34,8 @@ class Style(NamedTuple):
 
     `ppp`, `hotspot`, `dhcp`: how the speed is set (a static customer always has a queue). `ppp_profile` and
     `hotspot_profile`: the ISP's own profile for customers who need none of ours. `ppp_service`: the service of a
-    secret, "" leaves it. `local_address` (an address or a pool) and `dns_servers` go into PPP profiles of ours.
+    secret, "" leaves it. `local_address` (an address or a pool), `address_pool` (for customers without an address
+    or a pool of their own) and `dns_servers` go into PPP profiles of ours.
     `parent_queue`, `queue_type` and `queue_before` (the name of the queue that ours stand before) are about queues.
     `denied_list` holds the addresses that get nothing, `list_timeout_s` ends our restricting entries by themselves.
     `cut_connections`: restricting ends the connections that are open.
@@ -46,6 +47,7 @@ class Style(NamedTuple):
     ppp_profile: str = "default"
     ppp_service: str = "pppoe"
     local_address: str = ""
+    address_pool: str = ""
     dns_servers: tuple[str, ...] = ()
     hotspot_profile: str = "default"
     hotspot_denial: HotspotDenial = HotspotDenial.USER
@@ -67,6 +69,8 @@ def read_style(document: Mapping[str, Any]) -> Style:
     """A style from its document. Raises PolicyError with the key that is wrong and what would be right."""
     values: dict[str, Any] = {}
     for name, value in document.items():
+        if name == "garden":  # `policy.routeros.garden` reads it
+            continue
         if name not in _READERS:
             raise PolicyError(f"{name!r} is not known in a router's style; known are {', '.join(sorted(_READERS))}")
         try:
@@ -137,5 +141,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "list_timeout_s": _timeout,
     "cut_connections": _flag,
     **dict.fromkeys(("ppp_profile", "hotspot_profile", "denied_list"), _name),
-    **dict.fromkeys(("ppp_service", "local_address", "parent_queue", "queue_type", "queue_before"), _text),
+    **dict.fromkeys(
+        ("ppp_service", "local_address", "address_pool", "parent_queue", "queue_type", "queue_before"), _text
+    ),
 }
