@@ -13,9 +13,9 @@ from sql import audit, notices
 from sql.checks import checked_moment, checked_text
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_review
-from sql.models import Invoice, Operator, Payment, PaymentReversal, Subscriber
+from sql.models import CreditLine, Invoice, LedgerEntry, Operator, Payment, PaymentReversal, Subscriber
 from sql.money.invoices import NOTE_MAXIMUM_BYTES, check_amount
-from sql.money.ledger import Entry, Posting, local_day, post
+from sql.money.ledger import Entry, Posting, local_day, post, reversal_of
 from sql.money.renewing import renew_ended
 from sql.money.settling import allocate, lock_subscribers, take_back
 from sql.sessions import database_time
@@ -161,9 +161,12 @@ def reverse_payment(
     """Money that goes back: what it paid is open again, the last paid first. The same `external_id` counts once.
 
     `amount_minor` None means all that is left of it. Returns the reversal, and whether it was new. Raises Refused when
-    the payment does not hold so much any more.
+    the payment does not hold so much any more, and for a refund or chargeback of what was never money.
     """
     _check_texts("reversal", external_id, None, _checked_reason(reason))
+    if kind != "correction" and payment.kind != "money":
+        said = payment.kind.replace("_", "-")
+        raise Refused(f"Payment {payment.id} is a {said}, not money; `ispagents payment correct` takes it back.")
     operator = session.get_one(Operator, payment.operator_id)
     lock_subscribers(session, [payment.subscriber_id])
     session.refresh(payment)
@@ -185,6 +188,7 @@ def reverse_payment(
             if left == 0
             else "More than is left of this payment cannot go back, and nothing at all needs no booking."
         )
+    postings = _taken_back(session, payment, amount)
     if amount > payment.unspent_minor:
         take_back(session, operator, payment, amount - payment.unspent_minor, actor=actor)
     reversal = PaymentReversal(
@@ -200,16 +204,7 @@ def reverse_payment(
     session.add(reversal)
     session.flush()
     session.expire(payment, ["unspent_minor", "reversed_minor"])
-    back = (
-        Posting("cash", -amount, payment.method) if payment.kind == "money" else Posting(_SOURCE[payment.kind], -amount)
-    )
-    entry = Entry(
-        kind,
-        payment.subscriber_id,
-        (Posting("credit", amount), back),
-        payment_id=payment.id,
-        reversal_id=reversal.id,
-    )
+    entry = Entry(kind, payment.subscriber_id, postings, payment_id=payment.id, reversal_id=reversal.id)
     post(session, operator, local_day(session, operator), [entry], actor=actor)
     audit.record(
         session,
@@ -226,7 +221,7 @@ def reverse_payment(
     return reversal, True
 
 
-_SOURCE = {"credit": "discount", "write_off": "write_off"}
+_SOURCE = {"money": "cash", "credit": "discount", "write_off": "write_off"}
 _ENTRY_KIND = {"money": "payment", "credit": "credit", "write_off": "write_off"}
 _EVENT = {"money": "payment:money:receive", "credit": "payment:credit:give", "write_off": "invoice:debt:write_off"}
 
@@ -302,6 +297,22 @@ def _book_all(
     notices.put(session, operator.id, [notices.of_payment(payment.id, payment.subscriber_id) for payment in money])
     defer_review(session, operator.id)
     return [payment for payment, _ in booked]
+
+
+def _taken_back(session: Session, payment: Payment, amount_minor: int) -> Sequence[Posting]:
+    """How so much of a booking is taken back: by the accounts by which it was booked.
+
+    A credit made of lines gives revenue and tax back line by line, so it is taken back whole. Raises Refused.
+    """
+    made_of_lines = select(CreditLine.line).where(CreditLine.payment_id == payment.id).limit(1)
+    if payment.kind != "credit" or session.scalar(made_of_lines) is None:
+        method = payment.method if payment.kind == "money" else ""
+        return (Posting("credit", amount_minor), Posting(_SOURCE[payment.kind], -amount_minor, method))
+    if amount_minor != payment.amount_minor:
+        raise Refused(f"Payment {payment.id} gives back unused days; take it back as a whole, without an amount.")
+    given = select(LedgerEntry.id).where(LedgerEntry.operator_id == payment.operator_id, LedgerEntry.kind == "credit")
+    of_subscriber = given.where(LedgerEntry.subscriber_id == payment.subscriber_id)
+    return reversal_of(session, session.scalars(of_subscriber.where(LedgerEntry.payment_id == payment.id)).one())
 
 
 def _booked(session: Session, operator_id: int, external_id: str) -> Payment | None:

@@ -8,8 +8,9 @@ from fixtures_database import ACTOR, Database
 from shop import Shop
 
 from sql.errors import Refused
-from sql.models import Invoice, Service, ServiceBilling, Subscriber
+from sql.models import Invoice, Payment, Service, ServiceBilling, Subscriber
 from sql.money.ledger import balances
+from sql.money.payments import ReversalKind, reverse_payment
 from sql.money.plan_changes import PlanChange, change_plan_of, preview_change
 from sql.money.renewing import top_up
 from sql.money.settling import credit_minor
@@ -63,6 +64,31 @@ def test_up_and_down_again_costs_the_days_of_each(database: Database) -> None:
     assert sum(held.values()) == 0
     again = _preview(shop, service, large).proration
     assert (again.credit_minor, again.charge_minor) == (2800, 5600)
+
+
+def test_days_that_were_given_back_are_taken_back_as_they_were_booked(database: Database) -> None:
+    """Revenue and tax stand where they stood, all at once; and no bank takes back what was never money."""
+    shop = Shop(database)
+    small, large = shop.plan("small", 2800, **TAX), shop.plan("large", 5600, **TAX)
+    service = shop.sell("zofia", large, WEEK_AGO)
+    shop.night(TODAY)
+    before = _held(shop, service)[2]
+    _change(shop, service, small)
+
+    def take_back(kind: ReversalKind, amount_minor: int | None = None) -> None:
+        with shop.isp.web() as session:
+            credit = session.query(Payment).filter_by(subscriber_id=service.subscriber_id).one()
+            reverse_payment(session, credit, kind=kind, reason="x", actor=ACTOR, amount_minor=amount_minor)
+
+    with pytest.raises(Refused, match="payment correct"):
+        take_back("chargeback")
+    with pytest.raises(Refused, match="as a whole"):
+        take_back("correction", 100)
+    take_back("correction")
+    held = _held(shop, service)[2]
+    assert {account: held[account] for account in before} == before
+    assert held["credit"] == 0
+    assert "discount" not in held
 
 
 def test_a_plan_that_begins_with_the_next_period(database: Database) -> None:
