@@ -8,6 +8,7 @@ import io
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple
@@ -132,11 +133,14 @@ def _separator(text: str) -> tuple[str, str]:
 
 
 def _score(text: str, separator: str) -> tuple[int, int]:
-    """How many of the first rows have the same number of fields, more than one, and how many that is."""
-    try:
-        widths = Counter(len(row.fields) for row in islice(_rows(text, separator), _SNIFFED_ROWS))
-    except TableError:
-        return (-1, 0)
+    """How many of the first rows have the same number of fields, more than one, and how many that is.
+
+    Up to a row that cannot be read: where the separator is the right one, that row is told.
+    """
+    widths: Counter[int] = Counter()
+    with suppress(TableError):
+        for row in islice(_rows(text, separator), _SNIFFED_ROWS):
+            widths[len(row.fields)] += 1
     return max(((rows, width) for width, rows in widths.items() if width > 1), default=(0, 0))
 
 

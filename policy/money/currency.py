@@ -120,8 +120,9 @@ def _told_by(text: str) -> Mark | None:
         return last
     if len(marks) > 1:
         return "," if last == "." else "."
-    after = text.rpartition(last)[2].rstrip("+-\u2212" + _GROUPING)
-    return last if len(after) != 3 else None
+    after = text.rpartition(last)[2]
+    # A sign or the currency may stand behind the digits.
+    return last if len(after) - len(after.lstrip("0123456789")) != 3 else None
 
 
 def _split(body: str, mark: Mark | None) -> tuple[str, str] | None:

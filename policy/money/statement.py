@@ -63,6 +63,11 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "phone": ("phone", "mobile", "msisdn", "Telefon", "teléfono", "numer telefonu", "téléphone", "telefono"),
     "username": ("username", "user name", "login", "Benutzername", "usuario", "użytkownik", "utilisateur"),
 }
+# How banks write a currency beside its amounts. The operator's own alone is read, so $ is whichever dollar that is.
+SIGNS: Final = {
+    **dict(zip("EUR GBP PLN CZK BRL JPY INR TRY UAH".split(), "€ £ zł Kč R$ ¥ ₹ ₺ ₴".split(), strict=True)),
+    **dict.fromkeys("USD CAD AUD NZD MXN ARS CLP COP UYU".split(), "$"),
+}
 NEEDED: Final = (("date",), ("amount",))
 _CLOCK: Final = re.compile(r"[ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?$")
 _SAME_EVERYWHERE: Final = ("%Y-%m-%d", "%d.%m.%Y", "%d.%m.%y", "%Y/%m/%d", "%Y%m%d", "%d-%m-%Y", "%Y.%m.%d")
@@ -144,11 +149,15 @@ def _numbered(rows: Sequence[Read]) -> Iterator[Read]:
     Statements that overlap say the same of the same payments, so these count once; two equal ones of a day stay two.
     """
     seen: Counter[str] = Counter()
+    named: dict[str, Read] = {}
     for one in rows:
-        if one.payment is None or one.payment.external_id:
+        if one.payment is None:
             yield one
             continue
         paid = one.payment
+        if paid.external_id:
+            yield _once(one, paid, named.setdefault(paid.external_id, one))
+            continue
         said = (
             paid.occurred_at.date(),
             paid.amount_minor,
@@ -161,6 +170,16 @@ def _numbered(rows: Sequence[Read]) -> Iterator[Read]:
         digest = sha256("\x1f".join(str(part) for part in said).encode("utf-8", "surrogatepass")).hexdigest()[:32]
         seen[digest] += 1
         yield one._replace(payment=_with_id(paid, f"row-{digest}-{seen[digest]}"))
+
+
+def _once(one: Read, paid: Incoming, first: Read) -> Read:
+    """A row whose id an earlier row has: the same payment once more, or a mistake of the file."""
+    if first is one:
+        return one
+    if first.payment == paid:
+        return Read(one.row, skipped=f"Line {first.row.line} says the same of the payment {paid.external_id[:60]!r}.")
+    said = f"Line {first.row.line} says otherwise of the payment {paid.external_id[:60]!r}"
+    return Read(one.row, problem=f"{said}; each payment has an id of its own.")
 
 
 def _with_id(paid: Incoming, external_id: str) -> Incoming:
@@ -188,7 +207,9 @@ def _currency(text: str, terms: Terms) -> str:
 
 def _amount(text: str, currency: str, mark: Mark | None) -> int:
     # Banks write the currency beside the number.
-    bare = text.removesuffix(currency).removeprefix(currency).strip()
+    bare = text
+    for sign in (currency, SIGNS.get(currency, currency)):
+        bare = bare.removesuffix(sign).removeprefix(sign).strip()
     if mark is None and ("." in bare or "," in bare):
         raise AmountError(f"{text[:40]!r} can be read in two ways; say --decimal-comma or --decimal-point")
     return read_amount(bare, currency, mark, signed=True)
@@ -218,5 +239,7 @@ def _day(text: str, formats: Sequence[str]) -> date:
             return datetime.strptime(_bare(text) if "%H" not in one else text, one).date()  # noqa: DTZ007 - a day has no zone
         except ValueError:
             continue
+    if len(formats) == 1:
+        raise PolicyError(f"{text[:40]!r} is not written as {formats[0][:40]!r}, which --date-format says")
     hint = "; say which comes first with --date-format %d/%m/%Y or %m/%d/%Y" if text.count("/") == 2 else ""
     raise PolicyError(f"{text[:40]!r} is not a date such as 2026-11-22{hint}")

@@ -112,6 +112,8 @@ def test_what_is_no_amount_says_why(text: str, mark: str | None, says: str) -> N
         (["1,234,567", "5"], "."),
         (["12.50", "12,50"], None),
         (["-5,00", "5,00-"], ","),
+        (["1.234 KWD", "1.234 €"], None),
+        (["1.23 €"], "."),
         ([], None),
     ],
 )

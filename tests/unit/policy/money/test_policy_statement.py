@@ -106,6 +106,31 @@ def test_columns_may_be_named() -> None:
         _read("a,b\n1,2\n")
 
 
+def test_a_payment_that_the_file_has_twice_is_one() -> None:
+    """By the bank's own id: told alike it is skipped, told otherwise it is a mistake, and the first one is named."""
+    first, same, other = _read(
+        "date,amount,id\n2026-11-20,5.00,T-1\n2026-11-20,5.00,T-1\n2026-11-20,6.00,T-1\n",
+    )
+    assert first.payment is not None
+    assert "Line 2 says the same" in same.skipped
+    assert "Line 2 says otherwise" in other.problem
+
+
+@pytest.mark.parametrize("amount", ["1.234,56 €", "€ 1.234,56", "1.234,56 EUR", "1 234,56"])
+def test_the_currency_beside_an_amount_is_no_digit(amount: str) -> None:
+    """By its code or its sign, before or behind; another currency's sign is none."""
+    (row, other) = _read(f"date;amount\n2026-11-20;{amount}\n2026-11-20;£ 5,00\n")
+    assert row.payment is not None, row
+    assert row.payment.amount_minor == 123456
+    assert "not an amount of EUR" in other.problem
+
+
+def test_a_date_that_is_not_written_as_said_tells_how_it_was_said() -> None:
+    """The format is what is wrong, or the date."""
+    (row,) = _read("date,amount\n2026-11-20,5.00\n", Terms("EUR", "UTC", date_format="%d.%m.%Y"))
+    assert "'%d.%m.%Y', which --date-format says" in row.problem
+
+
 LINES = [
     "2026-11-20,15.00,rent,Anna",
     "2026-11-20,15.00,rent,Anna",
@@ -131,6 +156,7 @@ def test_overlapping_statements_name_the_same_payments_alike() -> None:
         (b"\x81\x8d\xff,\n", "no text"),
         (b"date,amount\n1,\0\n", "no text"),
         (b'date,amount\n"2026,5\n', "quotation"),
+        (b'date,amount,reference\n2026-11-20,5.00,"x\n', "line 2"),
         (b"x" * (SIZE_MAXIMUM_BYTES + 1), "larger"),
         (b"a\n" * 100_002, "more than 100000 rows"),
         (b"a," + b"x" * 200_000, "cannot be read"),
