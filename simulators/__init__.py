@@ -16,6 +16,7 @@ Where to look::
     attributes     names and text to bytes and back; `dictionary` is its data
     mschap, md4    MS-CHAPv2 as the client computes it
     udp            sockets with a cable that can be cut
+    companion      where the RouterOS API of the same router (`simulators.routeros`) joins in
     faults         seeded loss, duplication, delay and reordering
     clock          the time all of it runs on
 

@@ -19,6 +19,7 @@ from simulators.accounting import Accounting
 from simulators.attributes import Pair
 from simulators.clock import Clock, LoopClock, Wheel
 from simulators.coa_server import CoaServer, Received
+from simulators.companion import Companion, LocalTerms
 from simulators.faults import Line
 from simulators.login import Attempt, LoginResult, NotAdmittedError, grouped, result_of
 from simulators.pools import PoolEmptyError, Pools
@@ -55,6 +56,7 @@ class Nas:
         self.counters = Counters()
         self.sessions = SessionTable()
         self.received: deque[Received] = deque(maxlen=settings.received_kept)
+        self.companion = Companion()  # or the RouterOS API of the same router
         self.on_received: Callable[[Received], None] | None = None  # called with every CoA and Disconnect
         self.on_login: Callable[[LoginResult], None] | None = None  # called with every login, redials too
         self._random = random.Random(f"{settings.seed}:{settings.name}:requests")
@@ -145,6 +147,7 @@ class Nas:
         self._calls.reboot()
         if self._coa is not None:
             self._coa.forget()
+        self.companion.rebooted()
         for session in lost:
             session.online = False
             self._redial_later(session.client)
@@ -168,6 +171,9 @@ class Nas:
         """
         if self._coa_port is None:
             raise RuntimeError(f"router {self.settings.name} is not started")
+        terms = self.companion.terms(client)
+        if terms is not None:  # local users win: RADIUS is not asked at all
+            return self._done(self._let_in(client, terms))
         try:
             attempt = Attempt(self.settings, client, self._calls, self._pools, self._random)
         except PoolEmptyError as error:
@@ -209,10 +215,11 @@ class Nas:
         reply: Iterable[Pair] = (),
         class_value: bytes = b"",
         accounting: bool = True,
+        local: bool = False,
     ) -> Session:
         """Bring a client online without RADIUS and without a Start, for benches; `reply` is what was "accepted".
 
-        With `accounting` False its interims and its Stop are not sent either.
+        With `accounting` False its interims and its Stop are not sent either. `local`: by the router's own secret.
         """
         address = address or client.host_ip
         leases = []
@@ -225,7 +232,7 @@ class Nas:
         session.leases = leases
         session.attributes = grouped(tuple((name, str(value)) for name, value in reply))
         session.class_values = (class_value,) if class_value else ()
-        session.accounting = accounting
+        session.accounting, session.local = accounting, local
         self._bring_online(session)
         return session
 
@@ -263,6 +270,7 @@ class Nas:
         session.online = False
         session.ended_by = cause
         self.sessions.remove(session)
+        self.companion.went(session)
         for pool, address in session.leases:
             self._pools.give_back(pool, address)
         sent = None
@@ -280,6 +288,7 @@ class Nas:
             self._watch_deadline(session, self.clock.now() if restarts else session.started_s)
         if "Idle-Timeout" in names:
             self._watch_idle(session)
+        self.companion.changed(session)
         self._check_limits(session)
 
     def note(self, received: Received) -> None:
@@ -301,8 +310,19 @@ class Nas:
         self._happened()
         return result
 
+    def _let_in(self, client: Client, terms: LocalTerms) -> LoginResult:
+        """Bring a client online by the router's own terms; RADIUS hears nothing of it."""
+        if terms.refused:
+            return LoginResult(accepted=False, problem=terms.refused)
+        try:
+            session = self.add_session(client, address=terms.address, reply=terms.reply, accounting=False, local=True)
+        except PoolEmptyError as error:
+            return LoginResult(accepted=False, problem=str(error))
+        return LoginResult(accepted=True, attributes=terms.reply, session=session)
+
     def _bring_online(self, session: Session) -> None:
         self.sessions.add(session)
+        self.companion.came(session)
         session.watch(self._check_limits)
         self._watch_deadline(session, session.started_s)
         self._watch_idle(session)

@@ -44,6 +44,7 @@ class Session:
         "idle_watched",
         "last_traffic_s",
         "leases",
+        "local",
         "online",
         "started_s",
         "upload_octets",
@@ -58,6 +59,7 @@ class Session:
         self.class_values: tuple[bytes, ...] = ()
         self.leases: list[tuple[str, str]] = []  # (pool, address) to give back at the end
         self.accounting = True
+        self.local = False  # let in by the router's own secret or user, RADIUS was not asked
         self.online = True
         self.ended_by: TerminateCause | None = None  # None also after a reboot: nobody was told
         self.deadline_s: float | None = None

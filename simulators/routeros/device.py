@@ -8,16 +8,21 @@ from collections.abc import Callable
 
 from simulators.clock import Clock
 from simulators.routeros.commands import Answer, Request
+from simulators.routeros.customers import Customers
 from simulators.routeros.fields import seconds_of, time_text
+from simulators.routeros.firewall import Firewall
+from simulators.routeros.joined import JoinedNas
 from simulators.routeros.menus_access import ACCESS
 from simulators.routeros.menus_network import NETWORK
 from simulators.routeros.menus_system import SYSTEM, policies
 from simulators.routeros.settings import RouterOsSettings
+from simulators.routeros.standing import Standing, standing
 from simulators.routeros.store import Fields, Row, Store, Table
-from simulators.routeros.traps import TrapError
+from simulators.routeros.traps import MISSING, TrapError
 
 MENUS = (*ACCESS, *NETWORK, *SYSTEM)
 Special = tuple[str, Callable[[Request], Answer]]  # the policy it takes, and what it does
+RADIUS_COUNTERS = ("pending", "requests", "accepts", "rejects", "resends", "timeouts", "bad-replies")
 ADDRESS_LIST = "/ip/firewall/address-list"
 
 
@@ -32,9 +37,21 @@ class Device:
         self.booted_s = clock.now()
         self.store = Store(MENUS, settings.release, clock, dict(settings.rows_max))
         self.random = random.Random(f"{settings.faults.seed}:{settings.identity}")
-        self.specials: dict[str, Special] = {"/system/reboot": ("reboot", self._reboot)}
+        self.specials: dict[str, Special] = {
+            "/system/reboot": ("reboot", self._reboot),
+            "/radius/monitor": ("read", self._monitor),
+            "/ip/dhcp-server/lease/make-static": ("write", self._make_static),
+        }
         # Version 6 says its number with it; clients must know both
         self.no_such_item = "no such item" if settings.release >= (7,) else "no such item (4)"
+        self.customers = Customers(self)
+        self.firewall = Firewall(self)
+        self.joined: JoinedNas | None = None
+        self.radius_counters = dict.fromkeys(RADIUS_COUNTERS, 0)  # what /radius/monitor shows without a NAS
+        self.ppp_login = self.customers.ppp_login
+        self.hotspot_login = self.customers.hotspot_login
+        self.hotspot_return = self.customers.hotspot_return
+        self.dhcp_bind = self.customers.dhcp_bind
         self._begin()
 
     def __getitem__(self, path: str) -> Table:
@@ -61,8 +78,8 @@ class Device:
         table.change(row, values, unset)
         if name in values and values[name] != old:
             self.store.rename(table.menu.path, old, values[name])
-        if table.menu.path == ADDRESS_LIST and "timeout" in values:
-            self._time_entry(table, row)
+        if table.menu.path == "/radius/incoming" and "accept" in values and self.joined is not None:
+            self.joined.incoming(values["accept"] == "true")
 
     def remove(self, table: Table, row: Row) -> None:
         """Remove a row; raises TrapError for what cannot go."""
@@ -78,10 +95,18 @@ class Device:
             self.store.rename(table.menu.path, name, row.id)
 
     def reboot(self) -> None:
-        """Lose everything dynamic and count the uptime anew."""
+        """Lose everything dynamic and count the uptime anew; a joined NAS reboots with it."""
+        if self.joined is not None:
+            self.joined.reboot()
+        else:
+            self.went_down()
+
+    def went_down(self) -> None:
+        """Be a router that has just booted."""
         self.boot += 1
         for happens in self.on_reboot:
             happens()
+        self.customers.forget()
         for table in self.store.tables.values():
             table.forget_dynamic(self.boot)
         self.booted_s = self.clock.now()
@@ -92,6 +117,12 @@ class Device:
         if self.settings.release >= (7, 10):
             return time.strftime("%Y-%m-%d", now), time.strftime("%H:%M:%S", now)
         return time.strftime("%b/%d/%Y", now).lower(), time.strftime("%H:%M:%S", now)
+
+    # -- what a customer gets now ------------------------------------------------------------------------------------
+
+    def standing(self, who: str) -> Standing:
+        """Return what the customer of this name, or at this address, gets from the router at this moment."""
+        return standing(self, who)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -105,6 +136,21 @@ class Device:
 
     def _reboot(self, _: Request) -> Answer:
         self.reboot()
+        return Answer()
+
+    def _monitor(self, request: Request) -> Answer:
+        """Show counters once; a real router goes on until it is cancelled, unless it is asked for once."""
+        if "once" not in request.arguments:
+            raise TrapError("missing =once=: the simulator counts once only", MISSING)
+        counted = self.joined.counters() if self.joined is not None else self.radius_counters
+        return Answer([{**{name: str(value) for name, value in counted.items()}, "last-request-rtt": "2ms"}])
+
+    def _make_static(self, request: Request) -> Answer:
+        row = self.store["/ip/dhcp-server/lease"].get(request.arguments.get(".id", ""))
+        if row is None:
+            raise TrapError(self.no_such_item, MISSING)
+        row.dynamic = False
+        row.fields["dynamic"] = "false"
         return Answer()
 
     def _begin(self) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from simulators.rate_limit import limits_bps
 from simulators.routeros import traps
 
 Version = tuple[int, ...]
@@ -185,6 +186,16 @@ def networks(argument: str, value: str) -> str:
         return ",".join(str(ipaddress.IPv4Network(part, strict=False)) for part in value.split(",") if part)
     except ValueError as error:
         raise traps.invalid(argument) from error
+
+
+def rate_limit(argument: str, value: str) -> str:
+    """What Mikrotik-Rate-Limit takes, kept as it was written."""
+    if value:
+        try:
+            limits_bps(value)
+        except ValueError as error:
+            raise traps.invalid(argument) from error
+    return value
 
 
 def target(argument: str, value: str) -> str:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from simulators.routeros.fields import address, choice, choices, flag, list_address, mac, number, or_empty, text, time
+from simulators.routeros.fields import (
+    address,
+    choice,
+    choices,
+    flag,
+    list_address,
+    mac,
+    number,
+    or_empty,
+    rate_limit,
+    text,
+    time,
+)
 from simulators.routeros.menus import COMMON, DYNAMIC, NO_ADDRESS, Menu, field_of, shown
 
 _QUEUE_PLACE = field_of("insert-queue-before")
@@ -37,7 +49,7 @@ HOTSPOT = (
             field_of("radius-location-name"),
             field_of("radius-mac-format"),
             field_of("nas-port-type"),
-            field_of("rate-limit", default=""),
+            field_of("rate-limit", rate_limit, ""),
             field_of("split-user-domain", flag, "false"),
             field_of("default", flag, "false", read_only=True),
         ),
@@ -89,7 +101,7 @@ HOTSPOT = (
             field_of("shared-users", text, "1"),
             field_of("add-mac-cookie", flag, "true"),
             field_of("mac-cookie-timeout", time(), "3d"),
-            field_of("rate-limit"),
+            field_of("rate-limit", rate_limit),
             field_of("address-list", default=""),
             field_of("incoming-filter"),
             field_of("outgoing-filter"),

@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 from simulators.clock import Clock, LoopClock
+from simulators.nas import Nas
 from simulators.routeros.device import Device
+from simulators.routeros.joined import JoinedNas
 from simulators.routeros.server import ApiServer
 from simulators.routeros.settings import ApiFaults, Break, RouterOsSettings
 from simulators.routeros.trouble import Trouble
@@ -24,10 +26,15 @@ class RouterOs:
     What a test does to the router or asks it goes through `do`, from wherever the test runs.
     """
 
-    def __init__(self, settings: RouterOsSettings | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: RouterOsSettings | None = None, clock: Clock | None = None, nas: Nas | None = None
+    ) -> None:
+        """Join a NAS by `nas`: then start this on its loop, and its sessions are this router's."""
         self.settings = settings or RouterOsSettings()
-        self.clock: Clock = clock or LoopClock()
+        self.clock: Clock = clock or (nas.clock if nas is not None else LoopClock())
         self._device = Device(self.settings, self.clock)
+        if nas is not None:
+            self._device.joined = JoinedNas(self._device, nas)
         self._trouble = Trouble(self.settings, self.clock)
         self._device.on_reboot.append(self._trouble.rebooted)
         self._server = ApiServer(self._device, self._trouble)
