@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from policy.access import Access
+from policy.changes.configured import HeldService
 from policy.changes.enforcement import HURRY_PRIORITY, PRIORITIES
 from policy.changes.intent import MOVES, ChangeKind, Intent
 from policy.changes.moves import move
@@ -24,7 +25,7 @@ from sql.among import among
 from sql.approving import Judge
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_enforce, driver_connection
-from sql.live import live_sessions
+from sql.live import held_services, live_sessions
 from sql.models import Approval, Change, Operator, Service
 from sql.wanted import Decider, authorised_facts
 
@@ -44,6 +45,7 @@ class Desk:
         self._judge = Judge(session, self._operator, now)
         self._services: dict[int, Service] = {}
         self._live: dict[int, tuple[LiveSession, ...]] = {}
+        self._held: dict[int, tuple[HeldService, ...]] = {}
 
     def load(self, changes: list[Change]) -> None:
         """Read what these changes are about; they are locked by the caller."""
@@ -57,6 +59,7 @@ class Desk:
         )
         self._services = {service.id: service for service in rows}
         self._live = live_sessions(self._session, self._operator.id, services)
+        self._held = held_services(self._session, self._operator.id, services)
         self._judge.load(services)
 
     def approve(self, seen: list[tuple[Change, str]], by: str) -> dict[int, bool | Refused]:
@@ -103,7 +106,7 @@ class Desk:
             read_service(change.to_facts),
             self._now,
         )
-        current = preview(draft, self._live.get(service.id, ()), self._now)
+        current = preview(draft, self._live.get(service.id, ()), self._now, self._held.get(service.id, ()))
         if preview_hash(current) == change.preview_hash:
             return
         change.preview, change.preview_hash = current, preview_hash(current)

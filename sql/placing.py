@@ -32,6 +32,7 @@ from sql.among import among
 from sql.errors import Refused
 from sql.healing import Healing
 from sql.jobs import defer_enforce, driver_connection
+from sql.live import line_of
 from sql.models import Change, Operator, Placement, Router, Service, Step
 from sql.steps import by_id, supersede
 from sql.wanted import Decider
@@ -98,7 +99,7 @@ class Placements:
         for placement, service, router in rows:
             one = facts[service.id]
             access = self._decider.access(one, now)
-            line = line_of(service)
+            line = line_of(service, _digest(service))
             leaves = service.control_router_id != router.id or one.standing == Standing.CLOSED
             found.append(_placed(placement, service, router, styles[router.id], line, access, leaves=leaves))
         return found
@@ -116,22 +117,9 @@ def _placed(
         return plain._replace(problem=str(error))
 
 
-def line_of(service: Service, password: str | None = None) -> Line:
-    """What a router has to know of a service. Without `password` a digest of the sealed one stands for it."""
-    sealed = sha256(service.password).hexdigest() if service.password is not None else ""
-    by_mac = service.method in (Method.DHCP, Method.HOTSPOT)
-    return Line(
-        service_id=service.id,
-        username=service.username,
-        method=Method(service.method),
-        password=sealed if password is None else password,
-        address=str(service.address) if service.address else "",
-        mac=(service.mac if service.bind_mac else "") or (canonical_mac(service.username) if by_mac else ""),
-        ipv6_prefix=str(service.ipv6_prefix) if service.ipv6_prefix else "",
-        delegated_ipv6_prefix=str(service.delegated_ipv6_prefix) if service.delegated_ipv6_prefix else "",
-        routes=tuple(service.routes),
-        server=str(service.device.get("server", "")),
-    )
+def _digest(service: Service) -> str:
+    """What stands for the password: another one is another digest."""
+    return sha256(service.password).hexdigest() if service.password is not None else ""
 
 
 def place(

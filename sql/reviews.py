@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from policy.access import Access
+from policy.changes.configured import HeldService
 from policy.changes.intent import MOVES, ChangeKind, Intent
 from policy.changes.kind import kind_of
 from policy.changes.moves import move
@@ -23,7 +24,7 @@ from sql import audit
 from sql.among import among
 from sql.approving import Judge
 from sql.intent import REVIEWS_AT_ONCE, Granted, authorise, draft_of, leave
-from sql.live import live_sessions
+from sql.live import held_services, live_sessions
 from sql.models import Batch, Change, Operator, Override, Service
 from sql.wanted import Decider, Wanted, authorised_facts, wanted
 
@@ -191,7 +192,10 @@ def _store(session: Session, operator: Operator, asked: list[Asked], now: dateti
     if not asked:
         return []
     live = live_sessions(session, operator.id, [one.one.service.id for one in asked])
-    changes = [_change(operator, one, live.get(one.one.service.id, ()), now) for one in asked]
+    held = held_services(session, operator.id, [one.one.service.id for one in asked])
+    changes = [
+        _change(operator, one, live.get(one.one.service.id, ()), held.get(one.one.service.id, ()), now) for one in asked
+    ]
     session.add_all(changes)
     session.flush()
     for one, change in zip(asked, changes, strict=True):
@@ -208,9 +212,11 @@ def _store(session: Session, operator: Operator, asked: list[Asked], now: dateti
     return [(one.one, change) for one, change in zip(asked, changes, strict=True)]
 
 
-def _change(operator: Operator, asked: Asked, live: tuple[LiveSession, ...], now: datetime) -> Change:
+def _change(
+    operator: Operator, asked: Asked, live: tuple[LiveSession, ...], held: tuple[HeldService, ...], now: datetime
+) -> Change:
     one, draft = asked.one, asked.draft
-    document = preview(draft, live, now)
+    document = preview(draft, live, now, held)
     return Change(
         operator_id=operator.id,
         service_id=one.service.id,

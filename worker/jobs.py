@@ -32,6 +32,7 @@ from sql.jobs import (
 )
 from sql.secrets import SecretBox
 from worker import billing_cycle, planning
+from worker.configure import Configurer
 from worker.enforce import RouterWorker
 from worker.notices import keep_told
 from worker.sealing import NO_ANCHORS, Anchors, keep_sealed
@@ -54,7 +55,7 @@ STALLED_EVERY_TICKS = 5
 RETRY = RetryStrategy(max_attempts=8, wait=1, linear_wait=2)
 
 
-def build_app(conninfo: str, engine: Engine, routers: RouterWorker) -> App:
+def build_app(conninfo: str, engine: Engine, routers: RouterWorker, configurer: Configurer) -> App:
     """The app with its tasks. Every task is level-triggered: run twice it does nothing the second time."""
     app = App(connector=PsycopgConnector(conninfo=conninfo, min_size=2, max_size=8))
 
@@ -69,7 +70,10 @@ def build_app(conninfo: str, engine: Engine, routers: RouterWorker) -> App:
 
     @app.task(name=WORK_ROUTER, queue=ROUTERS_QUEUE, retry=RETRY)
     async def work_router(operator_id: int, router_id: int, hurry: bool = False) -> None:
-        await routers.work(operator_id, router_id, hurry=hurry)
+        # Two ways to the same router; each drains its own steps.
+        async with asyncio.TaskGroup() as ways:
+            ways.create_task(routers.work(operator_id, router_id, hurry=hurry))
+            ways.create_task(configurer.work(operator_id, router_id, hurry=hurry))
 
     @app.task(name=BILL, queue=BATCHES_QUEUE, retry=RETRY)
     async def bill_operator(operator_id: int, day: str) -> None:

@@ -14,7 +14,9 @@ from ispagents.settings import Settings
 from ispagents.state_folder import StateFolder
 from ispagents.wiring import common
 from network.coa.transport import Transport
+from network.routeros.keeper import Keeper
 from sql.roles import Role
+from worker.configure import Configurer
 from worker.enforce import RouterWorker
 from worker.jobs import DatabaseLost, build_app, quiet_jobs, run
 from worker.notice_gateway import check
@@ -53,9 +55,10 @@ async def _main(state: StateFolder, settings: Settings) -> None:
     box = secret_box(state)
     anchors = _anchors(settings)
     down = False
-    async with Transport(settings.node_address) as transport:
+    async with Transport(settings.node_address) as transport, Keeper() as keeper:
         while not stop.is_set():
-            app = build_app(conninfo, engine, RouterWorker(engine, transport, box, stop.is_set))
+            routers = RouterWorker(engine, transport, box, stop.is_set)
+            app = build_app(conninfo, engine, routers, Configurer(engine, keeper, box, stop.is_set))
             try:
                 ready = (state.run / WORKER_READY).touch
                 await run(app, conninfo, engine, settings.node_name, stop, ready, anchors, box)

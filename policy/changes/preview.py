@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from policy.access import Access, Kind
 from policy.attributes import reply_attributes
+from policy.changes.configured import HeldService, configured
 from policy.changes.intent import ChangeKind
 from policy.changes.route import Abilities, RouteKind, choose
 from policy.documents import access_document, service_document, time_text
@@ -46,9 +48,15 @@ class Draft(NamedTuple):
     to_access: Access
 
 
-def preview(draft: Draft, sessions: tuple[LiveSession, ...], now: datetime) -> Document:
-    """Access before and after, the route of each live session with its commands, and what the customer will notice."""
+def preview(
+    draft: Draft, sessions: tuple[LiveSession, ...], now: datetime, held: tuple[HeldService, ...] = ()
+) -> Document:
+    """Access before and after, the route of each live session with its commands, and what the customer will notice.
+
+    `held`: the service as routers' own configurations hold it.
+    """
     routes = [_session_document(session, draft.to_access, now) for session in sessions]
+    on_routers = [configured(one, draft.from_access, draft.to_access, now) for one in held]
     ways = Counter(route["route"] for route in routes)
     return {
         "kind": draft.kind.value,
@@ -56,10 +64,11 @@ def preview(draft: Draft, sessions: tuple[LiveSession, ...], now: datetime) -> D
         "from": _side(draft.from_facts, draft.from_access),
         "to": _side(draft.to_facts, draft.to_access),
         "sessions": routes,
-        "drops": ways[RouteKind.DISCONNECT.value],
+        "configured": on_routers,
+        "drops": ways[RouteKind.DISCONNECT.value] + sum(one["drops"] for one in on_routers),
         "unreachable": ways[RouteKind.NEXT_LOGIN.value],
-        "odd": _oddities(sessions, draft.to_access, now),
-        "consequence": consequence(draft.to_access, [route["route"] for route in routes]),
+        "odd": _oddities(sessions, draft.to_access, now) + _odd_on_routers(on_routers),
+        "consequence": consequence(draft.to_access, [route["route"] for route in routes], on_routers),
     }
 
 
@@ -74,18 +83,25 @@ def preview_hash(document: Document) -> str:
         "from": document["from"],
         "to": document["to"],
         "routes": sorted({session["route"] for session in document["sessions"]}),
+        **_bound_on_routers(document),
         "consequence": document["consequence"],
     }
     return sha256(json.dumps(bound, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def consequence(target: Access, routes: list[str]) -> str:
+def consequence(target: Access, routes: list[str], on_routers: Sequence[Document] = ()) -> str:
     """What the customer will notice, in one sentence."""
     outcome = {
         Kind.GRANT: "has the plan",
         Kind.RESTRICT: "is online in the walled garden only",
         Kind.DENY: "is offline",
     }[target.kind]
+    if any(one["problem"] for one in on_routers):
+        return "Nothing changes, since the router cannot hold the service as it should be."
+    if on_routers:
+        drops = RouteKind.DISCONNECT in routes or any(one["drops"] for one in on_routers)
+        first = "A connection that is up drops once, and then the" if drops else "A connection stays up, and the"
+        return f"{first} customer {outcome}."
     if not routes:
         return f"Nobody is online; from the next login on the customer {outcome}."
     if RouteKind.DISCONNECT in routes:
@@ -108,6 +124,11 @@ def text(document: Document) -> str:
             f"{session['route']}. {session['why']}"
         )
         lines += [f"      {name} = {value}" for name, value in session["attributes"]]
+    for one in document.get("configured", []):
+        lines.append(f"  {one['router']}, {_age_text(one)}: {one['route']}. {one['problem'] or one['why']}")
+        lines += [f"      {command}" for command in one["commands"]]
+        lines += [f"      then: {cut}" for cut in one["cuts"]]
+        lines += [f"      to take it back: {command}" for command in one["undo"]]
     if document.get("drops"):
         lines.append(f"  drops {document['drops']} connection(s); {REDIAL}")
     lines += [f"  unusual: {sentence}" for sentence in document.get("odd", [])]
@@ -134,6 +155,25 @@ def _oddities(sessions: tuple[LiveSession, ...], target: Access, now: datetime) 
         if not one.abilities.dynamic_authorization:
             found.append(f"{one.router_name} takes no CoA, so nothing changes before the next login.")
     return found
+
+
+def _bound_on_routers(document: Document) -> Document:
+    """Part of the hash only where there is something: previews made before there were routers keep theirs."""
+    commands = [[one["router"], one["commands"], one["cuts"]] for one in document.get("configured", [])]
+    return {"configured": commands} if commands else {}
+
+
+def _odd_on_routers(on_routers: list[Document]) -> list[str]:
+    found = [f"{one['router']} cannot hold this service: {one['problem']}." for one in on_routers if one["problem"]]
+    return found + [
+        f"What {one['router']} holds for this service has not been read back yet."
+        for one in on_routers
+        if not one["known"] and not one["problem"]
+    ]
+
+
+def _age_text(one: Document) -> str:
+    return f"read back {one['age_s']} s ago" if one["age_s"] is not None else "not read back yet"
 
 
 def _would_be_gentler(one: LiveSession, target: Access) -> bool:

@@ -9,11 +9,13 @@ from fixtures_database import ACTOR, BOX
 from town import eventually
 
 from network.coa.transport import Transport
+from network.routeros.keeper import Keeper
 from sql.models import AuditEvent, BillingRun, Invoice
 from sql.money import cycle
 from sql.money.starting import start_billing
 from sql.roles import Role
 from worker.billing_cycle import Interrupted, bill_operator, operators_to_bill
+from worker.configure import Configurer
 from worker.enforce import RouterWorker
 from worker.jobs import build_app, run
 
@@ -42,8 +44,9 @@ def test_the_cycle_runs_by_itself_and_once_a_day(town):
     async def work() -> None:
         conninfo, engine = town.database.databases.conninfo(Role.WORKER), town.database.engine(Role.WORKER)
         stop, ready = asyncio.Event(), asyncio.Event()
-        async with Transport("127.0.0.1") as transport:
-            app = build_app(conninfo, engine, RouterWorker(engine, transport, BOX, stop.is_set))
+        async with Transport("127.0.0.1") as transport, Keeper() as keeper:
+            routers = RouterWorker(engine, transport, BOX, stop.is_set)
+            app = build_app(conninfo, engine, routers, Configurer(engine, keeper, BOX, stop.is_set))
             task = asyncio.create_task(run(app, conninfo, engine, "node-1", stop, ready.set))
             await eventually(lambda: not operators_to_bill(engine) or task.done())
             stop.set()

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 from town import DISCONNECT, OVERDUE, PAID, SECRET, eventually, impatient, now, received
 
 from network.coa.transport import Transport
+from network.routeros.keeper import Keeper
 from sql.models import Service
 from sql.money.providers import add_provider
 from sql.roles import Role
@@ -22,6 +23,7 @@ from web.app import create_app
 from web.hooks import signed
 from web.settings import WebSettings
 from worker import outcomes, planning
+from worker.configure import Configurer
 from worker.enforce import RouterWorker
 from worker.jobs import build_app, quiet_jobs, run
 
@@ -42,8 +44,9 @@ async def working(town):
     conninfo = town.database.databases.conninfo(Role.WORKER)
     engine = town.database.engine(Role.WORKER)
     stop, ready = asyncio.Event(), asyncio.Event()
-    async with Transport("127.0.0.1") as transport:
-        app = build_app(conninfo, engine, RouterWorker(engine, transport, BOX, stop.is_set))
+    async with Transport("127.0.0.1") as transport, Keeper() as keeper:
+        routers = RouterWorker(engine, transport, BOX, stop.is_set)
+        app = build_app(conninfo, engine, routers, Configurer(engine, keeper, BOX, stop.is_set))
         task = asyncio.create_task(run(app, conninfo, engine, "node-1", stop, ready.set))
         try:
             await asyncio.wait({task, asyncio.ensure_future(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)

@@ -13,12 +13,14 @@ from structlog.testing import capture_logs
 from town import eventually, now
 
 from network.coa.transport import Transport
+from network.routeros.keeper import Keeper
 from policy.audit_chain import anchor, genesis
 from sql.audit_check import verify, verify_anchors
 from sql.audit_seal import seal
 from sql.roles import Role
 from worker import anchor_file, sealing
 from worker.anchor_post import AnchorPost
+from worker.configure import Configurer
 from worker.enforce import RouterWorker
 from worker.jobs import build_app, run
 from worker.sealing import Anchors, anchor_heads, keep_sealed
@@ -60,8 +62,9 @@ def test_the_worker_seals_and_anchors(isp, database, tmp_path, monkeypatch):
 
     async def story():
         stop, ready = asyncio.Event(), asyncio.Event()
-        async with Transport("127.0.0.1") as transport:
-            app = build_app(conninfo, engine, RouterWorker(engine, transport, BOX, stop.is_set))
+        async with Transport("127.0.0.1") as transport, Keeper() as keeper:
+            routers = RouterWorker(engine, transport, BOX, stop.is_set)
+            app = build_app(conninfo, engine, routers, Configurer(engine, keeper, BOX, stop.is_set))
             task = asyncio.create_task(run(app, conninfo, engine, "node-1", stop, ready.set, Anchors(file)))
             isp.subscriber()
             await eventually(lambda: (verdict(isp).sealed, verdict(isp).waiting) == (2, 0))

@@ -8,11 +8,13 @@ from fixtures_database import BOX
 from town import COA, DISCONNECT, OVERDUE, PAID, eventually, impatient, received
 
 from network.coa.transport import Transport
+from network.routeros.keeper import Keeper
 from policy.changes.breaker import MISSES_TO_OPEN
 from simulators.settings import UnsupportedByCoA
 from sql.brakes import set_network_writes
 from sql.roles import Role
 from sql.router_health import add_health
+from worker.configure import Configurer
 from worker.enforce import RouterWorker
 from worker.jobs import build_app, run
 from worker.watch import Watch
@@ -210,8 +212,9 @@ def test_the_switch_holds_everything_and_lets_it_go_at_once(town):
             conninfo = town.database.databases.conninfo(Role.WORKER)
             engine = town.database.engine(Role.WORKER)
             stop, ready = asyncio.Event(), asyncio.Event()
-            async with Transport("127.0.0.1") as transport:
-                app = build_app(conninfo, engine, RouterWorker(engine, transport, BOX, stop.is_set))
+            async with Transport("127.0.0.1") as transport, Keeper() as keeper:
+                routers = RouterWorker(engine, transport, BOX, stop.is_set)
+                app = build_app(conninfo, engine, routers, Configurer(engine, keeper, BOX, stop.is_set))
                 task = asyncio.create_task(run(app, conninfo, engine, "node-1", stop, ready.set))
                 await ready.wait()
                 switch(town, stopped=True)

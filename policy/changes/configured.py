@@ -1,0 +1,70 @@
+"""What a change means on a router that holds the service: its commands and their reverse, as they would be typed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from policy.access import Access
+from policy.errors import PolicyError
+from policy.routeros.cuts import Cut, cuts
+from policy.routeros.difference import difference, undo_commands
+from policy.routeros.images import Image, after_image
+from policy.routeros.style import Style
+from policy.routeros.terminal import command_text
+from policy.routeros.wanted import Line, wanted_items
+
+Document = dict[str, Any]
+HELD = "The router's own configuration holds this service, so it is changed there, and read back."
+
+
+class HeldService(NamedTuple):
+    """A service as a router holds it. `known`: what stands there was proved, at `observed_at`; else nobody knows."""
+
+    router_name: str
+    line: Line
+    style: Style
+    observed_at: datetime | None
+    known: bool
+
+
+def configured(held: HeldService, before: Access | None, after: Access, now: datetime) -> Document:
+    """The preview of one router: from what it should have now to what it should have then; no router is asked.
+
+    `problem` says why this router cannot hold the service so, or "".
+    """
+    document: Document = {
+        "router": held.router_name,
+        "route": "configure",
+        "why": HELD,
+        "age_s": max(0, int((now - held.observed_at).total_seconds())) if held.observed_at is not None else None,
+        "known": held.known,
+        "commands": [],
+        "undo": [],
+        "cuts": [],
+        "drops": False,
+        "problem": "",
+    }
+    try:
+        image = _image(held, before) if held.known else {}
+        plan = difference(wanted_items(held.line, after, held.style), image)
+        ended = _cuts(held, before, after)
+    except PolicyError as error:
+        return document | {"problem": str(error)}
+    return document | {
+        "commands": [command_text(change.command) for change in plan.changes],
+        "undo": [command_text(command) for command in undo_commands(plan)],
+        "cuts": [cut.why for cut in ended],
+        "drops": any(cut.drops for cut in ended),
+    }
+
+
+def _image(held: HeldService, access: Access | None) -> Image:
+    """The router as it should be with this access, and nothing else in it."""
+    if access is None:
+        return {}
+    return after_image(difference(wanted_items(held.line, access, held.style), {}), {})
+
+
+def _cuts(held: HeldService, before: Access | None, after: Access) -> tuple[Cut, ...]:
+    return cuts(held.line, before, after, held.style)
