@@ -8,10 +8,12 @@ from typing import Final
 from network.routeros.errors import InvalidCommandError
 from policy.routeros.menus import agrees, as_sent, field_of
 from policy.routeros.objects import Command, Fields, Item, Verb
+from policy.routeros.terminal import SECRET as SHOWN
+from policy.routeros.terminal import command_text
 from policy.routeros.values import HIDDEN, Kind
 
 MAX_FIELDS: Final = 200  # the widest menu has some 80
-SHOWN: Final = "***"
+SHORTEST_HIDDEN: Final = 3  # characters; hiding single letters would hide the router's words
 # In menus that `policy.routeros.menus` does not know; what they hold is a password or a key.
 SECRET_FIELDS: Final = frozenset(
     {
@@ -62,17 +64,22 @@ def words_of(command: Command) -> tuple[str, ...]:
 
 
 def evidence_of(command: Command) -> Fields:
-    """The same as (name, value) pairs for people; whoever reads them learns no secret."""
-    named = dict((*command.key, *command.fields))
-    shown = [(name, SHOWN if is_secret(command.menu, name) else value) for name, value in named.items()]
-    places = [("place-before", command.place_before)] if command.place_before else []
-    ids = [(".id", command.id)] if command.id else []
-    return (("command", f"{command.menu}/{command.verb}"), *ids, *shown, *places)
+    """The same as a pair of evidence: as it would be typed in a terminal. Whoever reads it learns no secret."""
+    shown = tuple((name, SHOWN if is_secret(command.menu, name) else value) for name, value in command.fields)
+    return (("command", command_text(command._replace(fields=shown))),)
 
 
 def is_secret(menu: str, name: str) -> bool:
     """Whether a field holds something that nobody may read."""
     return name in SECRET_FIELDS or field_of(menu, name).kind is Kind.SECRET
+
+
+def without_secrets(command: Command, text: str) -> str:
+    """A router's words about a command, in which it may have repeated a secret that it does not like."""
+    for name, value in command.fields:
+        if is_secret(command.menu, name) and len(value) >= SHORTEST_HIDDEN:
+            text = text.replace(value, SHOWN)
+    return text
 
 
 def shows(item: Item, command: Command) -> bool:

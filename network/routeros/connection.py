@@ -111,8 +111,8 @@ async def connect(target: RouterTarget) -> Connection:
     except TimeoutError:
         _give_up(link, target)
         raise UnreachableError(
-            f"{target.where} did not let us in within {target.limits.connect_timeout_s:g} s: check the address, that the "
-            f"port is that of {_service(target)}, and the firewall on the way."
+            f"{target.where} did not let us in within {target.limits.connect_timeout_s:g} s: check the address, that "
+            f"the port is that of {_service(target)}, and the firewall on the way."
         ) from None
     except (OSError, ssl.SSLError) as error:
         _give_up(link, target)

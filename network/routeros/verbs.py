@@ -20,12 +20,11 @@ from typing import Final, NamedTuple
 from network.contract import Outcome, Result, nothing_sent
 from network.routeros.commands import (
     SECRET_FIELDS,
-    SHOWN,
     check_menu,
     check_name,
     evidence_of,
-    is_secret,
     shows,
+    without_secrets,
     words_of,
 )
 from network.routeros.connection import Connection
@@ -45,7 +44,6 @@ from policy.routeros.objects import Change, Command, Item, Plan, Verb
 from policy.routeros.values import HIDDEN
 
 MAX_VALUES: Final = 2_000  # in one query; a router looks at each of them for each of its items
-SHORTEST_HIDDEN: Final = 3  # characters; hiding single letters would hide the router's words
 DONE: Final = "The router did it; read it back to prove it."
 DONE_REPLY: Final = (("answer", "!done"),)
 
@@ -260,12 +258,12 @@ def _answered(
     reply: tuple[tuple[str, str], ...] = ()
     if isinstance(error, RefusedError):
         category = (("category", error.category),) if error.category else ()
-        reply = (("answer", "!trap"), ("message", _without_secrets(command, error.said)), *category)
+        reply = (("answer", "!trap"), ("message", without_secrets(command, error.said)), *category)
     now = datetime.now(UTC)
     result = Result(
         outcome=outcome,
         cause=cause,
-        explanation=_without_secrets(command, explanation),
+        explanation=without_secrets(command, explanation),
         attempts=1,
         round_trip_ms=max((now - asked_at) / timedelta(milliseconds=1), 0.0) if reply else None,
         sent=evidence_of(command),
@@ -297,11 +295,3 @@ async def _perhaps_already_so(
         said = "The router has just this already, so nothing was left to do."
         return _answered(change, command, asked_at, Outcome.ALREADY_SO, "already_there", said, error, items[0].id)
     return _failed(change, command, asked_at, error)
-
-
-def _without_secrets(command: Command, text: str) -> str:
-    """A router may repeat a value that it does not like."""
-    for name, value in (*command.key, *command.fields):
-        if is_secret(command.menu, name) and len(value) >= SHORTEST_HIDDEN:
-            text = text.replace(value, SHOWN)
-    return text

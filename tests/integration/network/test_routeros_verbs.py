@@ -246,7 +246,7 @@ async def test_evidence():
     async with simulated() as router, connected(router) as connection:
         done = await apply(connection, plan(added(SECRETS, name="anna", password="very-secret")))
         (step,) = done.steps
-        assert step.result.sent == (("command", f"{SECRETS}/add"), ("name", "anna"), ("password", "***"))
+        assert step.result.sent == (("command", '/ppp secret add name="anna" password=***'),)
         assert step.result.reply == (("answer", "!done"), ("ret", step.item_id))
         assert step.result.round_trip_ms > 0
         assert step.result.started_at <= step.result.ended_at
