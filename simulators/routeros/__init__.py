@@ -10,6 +10,11 @@ Where to look::
 
     router       the class to start, and what a test may do to a running router
     settings     everything that can be set, every undocumented habit as a switch
+    customers    who is online: logins by secret, user, cookie and lease; online has the rows made for them
+    standing     what a customer gets now: rate and lists
+    firewall     what passes: filter, nat, tracked connections, fasttrack
+    joined       the same router's NAS (`simulators.nas`): its sessions are the API's too
+    certificates the row of /certificate
     device       a router's state: menus, customers online, what a change brings about
     menus        the form of a menu; menus_access, _hotspot, _network and _system are the tables
     fields       what a field takes and how it is written back

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 
 from simulators.clock import Clock
+from simulators.routeros.certificates import NAME as CERTIFICATE_NAME
+from simulators.routeros.certificates import certificate_fields, date_and_time
 from simulators.routeros.commands import Answer, Request
 from simulators.routeros.customers import Customers
 from simulators.routeros.fields import seconds_of, time_text
@@ -114,9 +116,7 @@ class Device:
     def now_texts(self) -> tuple[str, str]:
         """Return date and time as this release writes them."""
         now = time.gmtime(self.clock.wall() + self.settings.clock_skew_s)
-        if self.settings.release >= (7, 10):
-            return time.strftime("%Y-%m-%d", now), time.strftime("%H:%M:%S", now)
-        return time.strftime("%b/%d/%Y", now).lower(), time.strftime("%H:%M:%S", now)
+        return date_and_time(now, self.settings.release)
 
     # -- what a customer gets now ------------------------------------------------------------------------------------
 
@@ -161,6 +161,12 @@ class Device:
         store.single("/system/routerboard").fields.update(routerboard="true", model=settings.board)
         for name in settings.interfaces:
             store["/interface"].add({"name": name, "default-name": name, "type": "ether", "running": "true"})
+        if settings.tls is not None:
+            store["/certificate"].add(
+                certificate_fields(settings.tls.certificate, settings.release, self.clock.wall()),
+            )
+            for service in store["/ip/service"].having(name="api-ssl"):
+                service.fields["certificate"] = CERTIFICATE_NAME
         for name, given in settings.groups.items():
             store["/user/group"].add({"name": name, "policy": policies("policy", given)})
         for user in settings.users:

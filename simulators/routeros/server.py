@@ -15,7 +15,7 @@ from simulators.routeros.permissions import allowed_from, log_in
 from simulators.routeros.settings import CHALLENGE_LOGIN_UNTIL, EMPTY_SINCE, PLAIN_LOGIN_SINCE, Break
 from simulators.routeros.traps import TrapError
 from simulators.routeros.trouble import Trouble
-from simulators.routeros.words import WORD_BYTES_MAX, Decoder, FramingError, encode
+from simulators.routeros.words import SENTENCE_BYTES_MAX, Decoder, FramingError, encode
 
 
 class Connection(asyncio.Protocol):
@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
             self._answer(request, TrapError(refused))
             return
         self._policies = policies
-        self._decoder.limit_bytes = WORD_BYTES_MAX
+        self._decoder.limit_bytes = SENTENCE_BYTES_MAX
         self._answer(request, Answer())
 
 

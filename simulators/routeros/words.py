@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-WORD_BYTES_MAX = 1 << 20  # more than any value RouterOS stores; the protocol itself goes to 2^35
+SENTENCE_BYTES_MAX = 1 << 20  # ten thousand ids in one word need a tenth of it; the protocol itself goes to 2^35
 SENTENCE_WORDS_MAX = 4096
 BEFORE_LOGIN_BYTES_MAX = 1024  # "the number of sentences and their length is limited" before a login
 
@@ -45,12 +45,13 @@ class Decoder:
     """Takes bytes as they come and gives back whole sentences. Empty sentences are left out."""
 
     def __init__(self) -> None:
-        self.limit_bytes = BEFORE_LOGIN_BYTES_MAX  # of a word; raised after the login
+        self.limit_bytes = BEFORE_LOGIN_BYTES_MAX  # of a sentence; raised after the login
         self._buffer = bytearray()
         self._words: Sentence = []
+        self._words_bytes = 0
 
     def feed(self, data: bytes) -> list[Sentence]:
-        """Return the sentences that are complete now; raises FramingError."""
+        """Return the sentences that are complete now; raises FramingError, also for one that grows without an end."""
         self._buffer += data
         buffer, place, sentences = self._buffer, 0, []
         while place < len(buffer):
@@ -61,11 +62,12 @@ class Decoder:
             if length:
                 self._words.append(bytes(buffer[place : place + length]))
                 place += length
+                self._words_bytes += length
                 if len(self._words) > SENTENCE_WORDS_MAX:
                     raise FramingError(f"a sentence has more than {SENTENCE_WORDS_MAX} words")
             elif self._words:
                 sentences.append(self._words)
-                self._words = []
+                self._words, self._words_bytes = [], 0
         del buffer[:place]
         return sentences
 
@@ -73,7 +75,7 @@ class Decoder:
         """Return (bytes of the word, bytes of its prefix); a prefix of 0 bytes has not arrived completely."""
         first = self._buffer[place]
         if first < 0x80:
-            return first, 1
+            return self._within_limit(first), 1
         if first >= 0xF8:
             raise FramingError(f"a word begins with the reserved control byte 0x{first:02x}")
         width, mask = (2, 0x3FFF) if first < 0xC0 else (3, 0x1FFFFF) if first < 0xE0 else (4, 0xFFFFFFF)
@@ -82,6 +84,9 @@ class Decoder:
         if len(self._buffer) < place + width:
             return 0, 0
         length = int.from_bytes(self._buffer[place : place + width], "big") & mask
-        if length > self.limit_bytes:
-            raise FramingError(f"a word of {length} bytes is beyond the limit of {self.limit_bytes}")
-        return length, width
+        return self._within_limit(length), width
+
+    def _within_limit(self, length: int) -> int:
+        if self._words_bytes + length > self.limit_bytes:
+            raise FramingError(f"a sentence goes beyond the limit of {self.limit_bytes} bytes")
+        return length
