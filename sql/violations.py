@@ -18,6 +18,10 @@ SENTENCES = {
     "payments_receipt": "A payment with this receipt number is booked already.",
     "payment_providers_name": "There is a payment provider of this name already; choose another name.",
     "api_tokens_name": "There is a token of this name already; choose another name.",
+    "dunning_policies_operator_id_name_key": "There is a dunning policy of this name already; `dunning set` "
+    "changes it.",
+    "notice_channels_name": "There is a channel of this name already; choose another name.",
+    "compensations_operator_id_name_key": "There is a compensation of this name already; choose another name.",
     "imports_once": "This very file was applied already; nothing in it is new.",
     "plan_versions_plan_id_number_key": "Somebody else changed this plan at the same moment; look at it and try again.",
     "people_login": "This login name is taken on this installation; choose another.",

@@ -11,6 +11,7 @@ from documents.paper import invoice_html, pdf, receipt_html
 from documents.words import known_languages, words_for
 from ispagents.cli import common
 from ispagents.cli.common import Id, JsonOption, OperatorOption
+from ispagents.cli.files import write_bytes
 from ispagents.errors import Problem
 from sql.models import Subscriber
 from sql.money.invoices import invoice_by_number
@@ -71,16 +72,9 @@ def _check(pdf_file: Path | None, html_file: Path | None, language: str) -> None
 def _write(html: str, pdf_file: Path | None, html_file: Path | None, *, as_json: bool) -> None:
     written = {}
     if html_file is not None:
-        written["html"] = _put(html_file, html.encode())
+        write_bytes(html_file, html.encode())
+        written["html"] = str(html_file)
     if pdf_file is not None:
-        written["pdf"] = _put(pdf_file, pdf(html))
+        write_bytes(pdf_file, pdf(html))
+        written["pdf"] = str(pdf_file)
     common.show_one({**written, "said": "Written."}, as_json=as_json)
-
-
-def _put(file: Path, data: bytes) -> str:
-    try:
-        file.write_bytes(data)
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise Problem(f"The file {str(file)!r} cannot be written: {said}.") from error
-    return str(file)

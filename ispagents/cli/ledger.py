@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, LimitOption, OperatorOption
+from ispagents.cli.files import write_rows
 from ispagents.cli.inputs import local_day
 from ispagents.cli.output import money_text
 from ispagents.errors import Problem
@@ -93,7 +93,8 @@ def export(
         today = ledgers.local_day(session, session.get_one(Operator, operator_id))
         last = local_day(until) if until else today
         _check(first, last)
-        count = _write(file, journal.of_days(session, operator_id, first, last))
+        lines = _cells(journal.of_days(session, operator_id, first, last))
+        count = write_rows(file, chain([HEADER], lines)) - 1
     common.show_one({"file": str(file), "from": first, "until": last, "lines": count}, as_json=as_json)
 
 
@@ -102,26 +103,7 @@ def _check(first: date, last: date) -> None:
         raise Problem(f"The export would end ({last}) before it begins ({first}).")
 
 
-def _write(file: Path, lines: Iterable[Booked]) -> int:
-    """Write beside the file and put it in its place at the end, so that nobody takes half of it for the whole."""
-    partial = file.with_name(file.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as opened:
-            writer = csv.writer(opened)
-            writer.writerow(HEADER)
-            count = 0
-            for row in _cells(lines):
-                writer.writerow(row)
-                count += 1
-        partial.replace(file)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise Problem(f"The file {str(file)!r} cannot be written: {error.strerror or error}.") from error
-    return count
-
-
-def _cells(lines: Iterable[Booked]) -> Iterator[list[Any]]:
+def _cells(lines: Iterable[Booked]) -> Iterator[Sequence[Any]]:
     for one in lines:
         amount = written(abs(one.amount_minor), one.currency)
         debit, credit = (amount, "") if one.amount_minor > 0 else ("", amount)

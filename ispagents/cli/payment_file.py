@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +10,10 @@ import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, OperatorOption
+from ispagents.cli.files import table_bytes, write_rows
 from ispagents.cli.inputs import given
 from ispagents.cli.output import money_text
 from ispagents.errors import Problem
-from policy.money.csv_table import SIZE_MAXIMUM_BYTES
 from policy.money.statement import Terms
 from sql.models import Operator
 from sql.money.files import bad_rows
@@ -62,7 +61,7 @@ def import_file(
         phone=phone,
         username=username,
     )
-    data = _content(file)
+    data = table_bytes(file)
     with common.acting(operator) as (session, operator_id):
         mine = session.get_one(Operator, operator_id)
         terms = Terms(
@@ -75,7 +74,7 @@ def import_file(
         read = preview(session, mine, data, file_name=file.name, source=source, terms=terms, actor=common.actor())
         row = _previewed(read, mine.currency)
         if bad is not None:
-            _write(bad, bad_rows(read.bad, read.header))
+            write_rows(bad, bad_rows(read.bad, read.header), otherwise=", so nothing was stored")
     if not as_json:
         row["bad_rows"] = [f"line {one['line']}: {one['problem']}" for one in row["bad_rows"][:SHOWN]]
     common.show_one(row, as_json=as_json)
@@ -100,22 +99,6 @@ def apply_file(
     row["said"] = "`ispagents payment review list` shows what waits." if counts[Outcome.REVIEW] else "Nothing waits."
     row["refusals"] = [one.explanation for one in taken if one.outcome is Outcome.REFUSED][:SHOWN]
     common.show_one(row, as_json=as_json)
-
-
-def _content(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(SIZE_MAXIMUM_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise Problem(f"The file {str(file)!r} cannot be read: {error}.") from error
-
-
-def _write(file: Path, rows: list[list[str]]) -> None:
-    try:
-        with file.open("w", encoding="utf-8", newline="") as opened:
-            csv.writer(opened).writerows(rows)
-    except (OSError, ValueError) as error:
-        raise Problem(f"The bad rows cannot be written to {str(file)!r} ({error}), so nothing was stored.") from error
 
 
 def _previewed(read: Preview, currency: str) -> dict[str, Any]:

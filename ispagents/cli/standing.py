@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +10,10 @@ import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption
+from ispagents.cli.files import table_bytes, write_rows
 from ispagents.cli.inputs import moment
 from ispagents.errors import Problem
-from policy.money.csv_table import SIZE_MAXIMUM_BYTES, plain
+from policy.money.csv_table import plain
 from policy.standing import Standing
 from sql.models import Operator
 from sql.money.files import bad_rows
@@ -73,7 +73,7 @@ def read(
         {plain(theirs): Standing(ours) for theirs, ours in words.items()},
         moment(as_of, common.time_zone(operator)) if as_of else None,
     )
-    data = _bytes(file)
+    data = table_bytes(file)
     with common.acting(operator) as (session, operator_id):
         found = preview(
             session,
@@ -84,8 +84,8 @@ def read(
             actor=common.actor(),
         )
         row = _told(found)
-    if bad_rows_file is not None:
-        _write(bad_rows_file, bad_rows(found.bad, found.header))
+        if bad_rows_file is not None:
+            write_rows(bad_rows_file, bad_rows(found.bad, found.header), otherwise=", so nothing was stored")
     if as_json:
         common.show_one(row, as_json=True)
         return
@@ -178,19 +178,3 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
             f"{option} needs a pair such as {'standing=Estado' if option == '--column' else 'blocked=suspended'}."
         )
     return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(SIZE_MAXIMUM_BYTES + 1)
-    except OSError as error:
-        raise Problem(f"The file {str(file)!r} cannot be read: {error.strerror or error}.") from error
-
-
-def _write(file: Path, rows: list[list[str]]) -> None:
-    try:
-        with file.open("w", encoding="utf-8", newline="") as opened:
-            csv.writer(opened).writerows(rows)
-    except OSError as error:
-        raise Problem(f"The file {str(file)!r} cannot be written: {error.strerror or error}.") from error

@@ -65,8 +65,16 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 }
 # How banks write a currency beside its amounts. The operator's own alone is read, so $ is whichever dollar that is.
 SIGNS: Final = {
-    **dict(zip("EUR GBP PLN CZK BRL JPY INR TRY UAH".split(), "€ £ zł Kč R$ ¥ ₹ ₺ ₴".split(), strict=True)),
-    **dict.fromkeys("USD CAD AUD NZD MXN ARS CLP COP UYU".split(), "$"),
+    "EUR": "€",
+    "GBP": "£",
+    "PLN": "zł",
+    "CZK": "Kč",
+    "BRL": "R$",
+    "JPY": "¥",
+    "INR": "₹",
+    "TRY": "₺",
+    "UAH": "₴",
+    **dict.fromkeys(("USD", "CAD", "AUD", "NZD", "MXN", "ARS", "CLP", "COP", "UYU"), "$"),
 }
 NEEDED: Final = (("date",), ("amount",))
 _CLOCK: Final = re.compile(r"[ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?$")

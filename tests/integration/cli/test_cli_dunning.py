@@ -55,6 +55,7 @@ NONSENSE = [
 def test_dunning_is_set_for_operator_and_plan(isp: Any) -> None:
     """A policy is made, changed, given to both, and seen there; holidays are added, renamed and removed."""
     made = isp.ok("dunning", "add", "workdays", "--weekdays", "5,1,2,3,4", "--suspend-hour", "9", "--reminders=-3,1")
+    assert "of this name already" in isp.refused("dunning", "add", "workdays")
     assert (made["suspend_weekdays"], made["suspend_hour"], made["reminder_days"]) == ([1, 2, 3, 4, 5], 9, [-3, 1])
     changed = isp.ok(
         "dunning", "set", "workdays", "--close-days", "60", "--suspend-hour", "none", "--reminders", "none"
