@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import csv
 import signal
 import sys
@@ -15,6 +16,7 @@ from simulators.faults import FaultSettings, LineFaults
 from simulators.login import LoginResult
 from simulators.nas import Nas
 from simulators.packets import COA_REQUEST
+from simulators.routeros import ApiUser, RouterOs, RouterOsSettings, TlsFiles
 from simulators.settings import METHODS, PROTOCOLS, Client, NasSettings, RadiusServer, UnsupportedByCoA
 
 COLUMNS = ("username", "password", "mac", "method", "protocol")
@@ -55,6 +57,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--delay-ms", type=float, default=0.0)
     add("--jitter-ms", type=float, default=0.0)
     add("--seed", type=int, default=0)
+    add("--api-port", type=int, help="also be its RouterOS API on this port of the address; 0 takes any free port")
+    add("--api-user", default="admin", help="who may log in there")
+    add("--api-password-file", type=Path, help="a file with the password; without it there is none")
+    add("--api-certificate", type=Path, help="a PEM file: api-ssl on the next port too, with --api-key")
+    add("--api-key", type=Path)
+    add("--routeros", default="7.16.1", help="the release that the API belongs to, such as 6.49.10")
     return parser.parse_args(arguments)
 
 
@@ -65,14 +73,42 @@ def _server(text: str) -> RadiusServer:
     return RadiusServer(parts[0], int(parts[1]), int(parts[2]))
 
 
-def _secret(path: Path) -> bytes:
+def _secret(option: str, path: Path) -> bytes:
     try:
         secret = path.read_bytes().strip()
     except OSError as error:
-        raise UsageError(f"--secret-file {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{option} {path} cannot be read: {error.strerror}") from error
     if not secret:
-        raise UsageError(f"--secret-file {path} is empty")
+        raise UsageError(f"{option} {path} is empty")
     return secret
+
+
+def _api_settings(options: argparse.Namespace) -> RouterOsSettings | None:
+    """Return the settings of the API, None where none is asked for; raises UsageError."""
+    if options.api_port is None:
+        return None
+    certificate, key = options.api_certificate, options.api_key
+    if (certificate is None) != (key is None):
+        raise UsageError("--api-certificate and --api-key go together")
+    tls = TlsFiles(certificate=certificate, key=key) if certificate is not None else None
+    try:
+        if tls is not None:
+            tls.context()
+    except OSError as error:
+        raise UsageError(f"--api-certificate and --api-key name PEM files that belong together: {error}") from error
+    password = _secret("--api-password-file", options.api_password_file) if options.api_password_file else b""
+    try:
+        return RouterOsSettings(
+            version=options.routeros,
+            identity=options.name,
+            address=options.address,
+            port=options.api_port,
+            tls=tls,
+            tls_port=options.api_port + 1 if options.api_port else 0,
+            users=(ApiUser(name=options.api_user, password=password.decode("utf-8", "surrogateescape")),),
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def read_clients(path: Path, options: argparse.Namespace) -> list[Client]:
@@ -122,7 +158,7 @@ def _settings(options: argparse.Namespace) -> NasSettings:
             address=options.address,
             nas_ip_address=options.nas_ip,
             radius=tuple(_server(text) for text in options.radius),
-            secret=_secret(options.secret_file),
+            secret=_secret("--secret-file", options.secret_file),
             radius_timeout_s=options.timeout_s,
             interim_update_s=options.interim_s,
             coa_port=options.coa_port,
@@ -152,8 +188,10 @@ def describe(received: Received) -> str:
     return f"{kind} from {received.source[0]}:{received.source[1]} {pairs} -> {outcome}{again}"
 
 
-async def run(settings: NasSettings, clients: list[Client], out: TextIO) -> None:
-    """Run the router until SIGINT or SIGTERM."""
+async def run(
+    settings: NasSettings, clients: list[Client], out: TextIO, api_settings: RouterOsSettings | None = None
+) -> None:
+    """Run the router until SIGINT or SIGTERM, with its RouterOS API where there are settings for one."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -170,8 +208,12 @@ async def run(settings: NasSettings, clients: list[Client], out: TextIO) -> None
 
     nas.on_received = lambda received: say(describe(received))
     nas.on_login = said_no
-    async with nas:
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(nas)
         say(f"router {settings.name} at {settings.address}, CoA port {nas.coa_port}, {len(clients)} clients")
+        if api_settings is not None:
+            api = await stack.enter_async_context(RouterOs(api_settings, nas=nas))
+            say(f"its RouterOS API {api_settings.version} at {api.address}, ports {', '.join(map(str, api.ports))}")
         dialling = [loop.create_task(nas.keep_online(client)) for client in clients]
         while not ended.is_set():
             say(_counters(nas))
@@ -200,12 +242,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         settings = _settings(options)
+        api_settings = _api_settings(options)
         clients = read_clients(options.clients, options) if options.clients else []
-        asyncio.run(run(settings, clients, sys.stdout))
+        asyncio.run(run(settings, clients, sys.stdout, api_settings))
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except OSError as error:
-        sys.stderr.write(f"the router cannot bind its sockets, check --address and --coa-port: {error}\n")
+        sys.stderr.write(f"the router cannot bind its sockets, check --address, --coa-port and --api-port: {error}\n")
         return 2
     return 0

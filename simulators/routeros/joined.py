@@ -132,7 +132,7 @@ class JoinedNas(Companion):
         store.single("/system/identity").fields["name"] = settings.name
         aaa = {"use-radius": "true", "interim-update": time_text(settings.interim_update_s)}
         store.single("/ppp/aaa").fields.update(aaa)
-        incoming = {"accept": "true" if settings.accept_incoming else "false", "port": str(settings.coa_port or 3799)}
+        incoming = {"accept": "true" if settings.accept_incoming else "false", "port": str(self._nas.coa_port or 3799)}
         store.single("/radius/incoming").fields.update(incoming)
         for server in settings.servers:
             fields = {

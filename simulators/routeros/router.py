@@ -103,6 +103,11 @@ class RouterOs:
         """Return the port of api-ssl; KeyError without a certificate."""
         return self._server.port("api-ssl")
 
+    @property
+    def ports(self) -> list[int]:
+        """Return all ports it listens on, the plain API's first."""
+        return self._server.ports
+
     # -- what a test does ----------------------------------------------------------------------------------------------
 
     def do(self, action: Callable[[Device], T]) -> T:

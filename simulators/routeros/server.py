@@ -224,9 +224,7 @@ class ApiServer:
         settings = self._device.settings
         wanted: list[tuple[str, int, ssl.SSLContext | None]] = [("api", settings.port, None)]
         if settings.tls is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(settings.tls.certificate, settings.tls.key)
-            wanted.append(("api-ssl", settings.tls_port, context))
+            wanted.append(("api-ssl", settings.tls_port, settings.tls.context()))
         loop = asyncio.get_running_loop()
         try:
             for service, port, tls in wanted:
@@ -248,6 +246,11 @@ class ApiServer:
     def port(self, service: str) -> int:
         """Return the port that api or api-ssl listens on."""
         return int(self._servers[service].sockets[0].getsockname()[1])
+
+    @property
+    def ports(self) -> list[int]:
+        """Return all ports, api's first."""
+        return [self.port(service) for service in self._servers]
 
     def drop_all(self) -> None:
         """End every connection without a word."""

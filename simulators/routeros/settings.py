@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from simulators.routeros.fields import Version
 
 PLAIN_LOGIN_SINCE: Version = (6, 43)
 CHALLENGE_LOGIN_UNTIL: Version = (6, 45, 1)  # its release note: the old API login no longer works
+PORT_MAX = 65_535
 EMPTY_SINCE: Version = (7, 18)
 _VERSION = re.compile(r"\d+(\.\d+){1,2}")
 
@@ -32,6 +35,12 @@ class TlsFiles:
 
     certificate: Path
     key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """Return what a server needs; OSError (ssl.SSLError too) for files that are no certificate and key."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
 
 
 class Break(enum.Enum):
@@ -88,8 +97,11 @@ class RouterOsSettings:
     def __post_init__(self) -> None:
         if not _VERSION.fullmatch(self.version):
             raise ValueError(f"{self.version!r} is no RouterOS version, write it like 7.16.1")
-        if not self.release >= (6,):
+        if self.release < (6,):
             raise ValueError("versions before 6 are not simulated")
+        ipaddress.IPv4Address(self.address)
+        if not all(0 <= port <= PORT_MAX for port in (self.port, self.tls_port)):
+            raise ValueError(f"a port lies between 0 and {PORT_MAX}, these are {self.port} and {self.tls_port}")
         if not self.users:
             raise ValueError("a router needs at least one user")
 

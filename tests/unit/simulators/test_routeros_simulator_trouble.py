@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import signal
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from routeros_talk import Talk
 
 from simulators.clock import HandClock
+from simulators.nas_command import main
 from simulators.routeros import ApiFaults, Break, RouterOs, RouterOsSettings, TlsFiles
 
 ADD = ("/ppp/secret/add", "=name=anna")
@@ -210,3 +214,40 @@ def test_tls(tls: TlsFiles) -> None:
             Talk(router.address, router.tls_port, tls=trusting) as talk,
         ):
             talk.log_in("admin", "")
+
+
+def test_the_command_starts_it_too(tmp_path: Path) -> None:
+    """``python -m simulators.nas --api-port`` is a NAS with the API of the same router."""
+    (tmp_path / "secret").write_text("made-up")
+    command = [sys.executable, "-m", "simulators.nas", "--address", "127.0.0.14", "--name", "tower-4"]
+    command += ["--radius", "127.0.0.1:1:1", "--coa-port", "0", "--secret-file", str(tmp_path / "secret")]
+    command += ["--api-port", "0", "--api-password-file", str(tmp_path / "secret"), "--routeros", "6.49.10"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = next(line for line in process.stdout if "RouterOS API" in line)
+        with Talk("127.0.0.14", int(said.rpartition(" ")[2])) as talk:
+            assert talk.log_in("admin", "made-up") == ""
+            assert talk.rows("/system/identity/print") == [{"name": "tower-4"}]
+            assert talk.rows("/radius/print")[0]["address"] == "127.0.0.1"
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--api-port", "70000"], "a port lies between"),
+        (["--api-port", "0", "--routeros", "seven"], "is no RouterOS version"),
+        (["--api-port", "0", "--api-key", "/nonexistent"], "go together"),
+        (["--api-port", "0", "--api-key", "/dev/null", "--api-certificate", "/dev/null"], "belong together"),
+    ],
+)
+def test_wrong_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    """Nonsense about the API is one sentence and exit code 2."""
+    (tmp_path / "secret").write_text("made-up")
+    usual = ["--address", "127.0.0.14", "--name", "a", "--radius", "127.0.0.1:1:1"]
+    assert main([*usual, "--secret-file", str(tmp_path / "secret"), *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert shown.count("\n") == 1
