@@ -113,11 +113,9 @@ class Isp:
                 subscriber=subscriber,
                 plan=plan,
                 username=username,
-                password="made-up password",
-                method="pppoe",
                 box=BOX,
                 actor=ACTOR,
-                **options,
+                **({"password": "made-up password", "method": "pppoe"} | options),
             )
 
     def router(self, name: str = "tower", address: str = "", **options: Any) -> Router:
