@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bench import auth, billing, changes, coa, report, webhooks
+from bench import auth, billing, changes, coa, report, routeros, webhooks
 from bench.load import LoadError
 from bench.packets import BadReplyError
 from bench.servers.contract import ServerError
@@ -30,6 +30,7 @@ ERRORS = (
     *changes.ERRORS,
     *webhooks.ERRORS,
     *billing.ERRORS,
+    routeros.RouterosBenchError,
 )
 
 Json = Annotated[
@@ -48,6 +49,12 @@ def auth_command(json: Json = None, quick: Quick = False) -> None:
 def coa_command(json: Json = None, quick: Quick = False) -> None:
     """Changes of live sessions, against radclient, and 10,000 of them on 50 routers."""
     _bench("coa", lambda: coa.run(quick), json)
+
+
+@app.command(name="routeros")
+def routeros_command(json: Json = None, quick: Quick = False) -> None:
+    """Changes and readings of routers by API, against a plain librouteros loop; 100 routers at once."""
+    _bench("routeros", lambda: routeros.run(quick), json)
 
 
 @app.command(name="changes")

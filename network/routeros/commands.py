@@ -6,11 +6,11 @@ import re
 from typing import Final
 
 from network.routeros.errors import InvalidCommandError
-from policy.routeros.menus import agrees, as_sent, field_of
+from policy.routeros.menus import agrees, as_sent, field_of, menu_of
 from policy.routeros.objects import Command, Fields, Item, Verb
 from policy.routeros.terminal import SECRET as SHOWN
 from policy.routeros.terminal import command_text
-from policy.routeros.values import HIDDEN, Kind
+from policy.routeros.values import HIDDEN, Kind, same
 
 MAX_FIELDS: Final = 200  # the widest menu has some 80
 SHORTEST_HIDDEN: Final = 3  # characters; hiding single letters would hide the router's words
@@ -84,7 +84,13 @@ def without_secrets(command: Command, text: str) -> str:
 
 def shows(item: Item, command: Command) -> bool:
     """Whether an item is as an add or a set left it; a secret that the router keeps to itself is taken on trust."""
-    return agrees(item, tuple(dict((*command.key, *command.fields)).items()))
+    known = menu_of(item.menu).fields
+    wanted = dict((*command.key, *command.fields))
+    # A field that policy does not know is text, but `yes` is read back as `true` wherever it stands.
+    unknown = [name for name in wanted if name not in known]
+    if not all(same(Kind.BOOLEAN, item.fields.get(name, ""), wanted.pop(name)) for name in unknown):
+        return False
+    return agrees(item, tuple(wanted.items()))
 
 
 def check_menu(menu: str) -> None:

@@ -7,18 +7,20 @@ settle(connection, applied)   steps whose outcome is unknown, settled by looking
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from network.contract import Outcome, Result, nothing_sent
 from network.routeros.commands import check_menu, check_name, shows
 from network.routeros.connection import Connection
 from network.routeros.errors import RouterosError
 from network.routeros.verbs import Applied, Step, carry_out
-from policy.routeros.menus import touchable
+from policy.routeros.menus import agrees, touchable
 from policy.routeros.objects import Change, Command, Item, Verb
+
+LOOKED_AT_ONCE: Final = 50  # items in one query; a router tries each condition on each item of the menu
 
 
 class Seen(StrEnum):
@@ -49,22 +51,22 @@ async def undo(connection: Connection, applied: Applied) -> Applied:
     `changed_meanwhile`. A step of unknown outcome is undone if the router shows that it was done. After the connection
     ended the rest is not sent. Raises nothing of the network.
     """
-    begun = [step for step in applied.steps if step.change.undo is not None and _may_be_done(step)]
-    looks = await look_at(connection, begun)
-    steps = [
-        await _take_back(connection, step, look) for step, look in zip(reversed(begun), reversed(looks), strict=True)
-    ]
-    return Applied(tuple(step for step in steps if step is not None))
+    (undone,) = await undo_all(connection, (applied,))
+    return undone
 
 
 async def undo_all(connection: Connection, applied: Sequence[Applied]) -> tuple[Applied, ...]:
     """`undo` for many plans beside each other, in the order given; each is taken back from its own end."""
+    begun = [[step for step in one.steps if step.change.undo is not None and _may_be_done(step)] for one in applied]
+    looks = iter(await look_at(connection, [step for steps in begun for step in steps]))
+    seen = [[(step, next(looks)) for step in steps] for steps in begun]
     results: list[Applied | None] = [None] * len(applied)
-    waiting = iter(enumerate(applied))
+    waiting = iter(enumerate(seen))
 
     async def runner() -> None:
-        for place, one in waiting:
-            results[place] = await undo(connection, one)
+        for place, pairs in waiting:
+            steps = [await _take_back(connection, step, look) for step, look in reversed(pairs)]
+            results[place] = Applied(tuple([step for step in steps if step is not None]))
 
     async with asyncio.TaskGroup() as runners:
         for _ in range(min(connection.target.window, len(applied))):
@@ -83,18 +85,39 @@ async def settle(connection: Connection, applied: Applied) -> Applied:
 
 
 async def look_at(connection: Connection, steps: Sequence[Step]) -> list[Look]:
-    """What the router shows of each step's item; all are read at once."""
-    futures = [connection.ask(_words(step)) for step in steps]
-    replies = await asyncio.gather(*futures, return_exceptions=True)
-    looks = []
-    for step, reply in zip(steps, replies, strict=True):
-        if isinstance(reply, RouterosError):
-            looks.append(Look(Seen.UNREAD, why=str(reply)))
-        elif isinstance(reply, BaseException):
+    """What the router shows of each step's item, read in few commands: a router looks at all of a menu for each.
+
+    An item is found by its `.id`; where that is unknown, gone or another's by now, by its key.
+    """
+    looks = await _look(connection, steps, by_key=False)
+    again = [
+        place
+        for place, (step, look) in enumerate(zip(steps, looks, strict=True))
+        if look.seen in (Seen.GONE, Seen.OTHER) and _has_id(step) and step.change.command.key
+    ]
+    by_key = await _look(connection, [steps[place] for place in again], by_key=True)
+    for place, look in zip(again, by_key, strict=True):
+        if look.seen is not Seen.GONE:
+            looks[place] = look
+    return looks
+
+
+async def _look(connection: Connection, steps: Sequence[Step], *, by_key: bool) -> list[Look]:
+    chunks = _chunks(steps)
+    asked = [connection.ask(_words([steps[place] for place in places], by_key=by_key)) for places in chunks]
+    replies = await asyncio.gather(*asked, return_exceptions=True)
+    looks = [Look(Seen.GONE)] * len(steps)
+    for places, reply in zip(chunks, replies, strict=True):
+        if isinstance(reply, BaseException) and not isinstance(reply, RouterosError):
             raise reply
+        if isinstance(reply, BaseException):
+            found, unread = [], Look(Seen.UNREAD, why=str(reply))
         else:
-            items = [Item(step.change.command.menu, row.pop(".id", ""), row) for row in reply.rows]
-            looks.append(_judged(step, items))
+            menu = steps[places[0]].change.command.menu
+            found, unread = [Item(menu, row.pop(".id", ""), row) for row in reply.rows], None
+        ids = {item.id: item for item in found}
+        for place in places:
+            looks[place] = unread or _judged(steps[place], found, ids, by_key=by_key)
     return looks
 
 
@@ -102,33 +125,60 @@ def _may_be_done(step: Step) -> bool:
     return step.result.outcome in (Outcome.APPLIED, Outcome.UNKNOWN)
 
 
-def _words(step: Step) -> tuple[str, ...]:
-    """Reads the item by its `.id`, or by its key: an unknown add told us no id, and a restart may give others."""
-    command = step.change.command
-    check_menu(command.menu)
-    for name, _ in command.key:
-        check_name(name)
-    by_key = [f"?{name}={value}" for name, value in command.key]
-    if len(by_key) > 1:
-        by_key.append("?#" + "&" * (len(by_key) - 1))
-    by_id = [f"?.id={step.item_id}"] if step.item_id else []
-    either = ["?#|"] if by_key and by_id else []
-    return (f"{command.menu}/print", *by_key, *by_id, *either)
+def _chunks(steps: Sequence[Step]) -> list[list[int]]:
+    """The places of steps that are read by one command. What has neither `.id` nor key is all of its menu: settings."""
+    of_menu: dict[str, list[int]] = {}
+    alone: list[list[int]] = []
+    for place, step in enumerate(steps):
+        if _has_id(step) or step.change.command.key:
+            of_menu.setdefault(step.change.command.menu, []).append(place)
+        else:
+            alone.append([place])
+    several = [
+        places[start : start + LOOKED_AT_ONCE]
+        for places in of_menu.values()
+        for start in range(0, len(places), LOOKED_AT_ONCE)
+    ]
+    return several + alone
 
 
-def _judged(step: Step, items: Sequence[Item]) -> Look:
+def _has_id(step: Step) -> bool:
+    """Whether the item can be found by its id. That of a removed item tells nothing: its key may be taken again."""
+    return bool(step.item_id) and step.change.command.verb is not Verb.REMOVE
+
+
+def _words(steps: Sequence[Step], *, by_key: bool) -> tuple[str, ...]:
+    """Reads the items of some steps of one menu: each is one condition, and any of them may hold."""
+    menu = steps[0].change.command.menu
+    check_menu(menu)
+    conditions: list[str] = []
+    for step in steps:
+        if _has_id(step) and not by_key:
+            conditions.append(f"?.id={step.item_id}")
+            continue
+        key = step.change.command.key
+        for name, value in key:
+            check_name(name)
+            conditions.append(f"?{name}={value}")
+        if len(key) > 1:
+            conditions.append("?#" + "&" * (len(key) - 1))
+    either = ("?#" + "|" * (len(steps) - 1),) if len(steps) > 1 else ()
+    return (f"{menu}/print", *conditions, *either)
+
+
+def _judged(step: Step, found: Sequence[Item], ids: Mapping[str, Item], *, by_key: bool) -> Look:
     command = step.change.command
-    if command.verb is Verb.REMOVE:
-        # Another item may have got the id of the removed one; what counts is whether the key is taken again.
-        again = next((item for item in items if shows(item, command._replace(fields=()))), None)
-        return Look(Seen.GONE) if again is None else Look(Seen.OTHER, again)
-    after = [item for item in items if shows(item, command) and touchable(item)]
-    own = next((item for item in after if item.id == step.item_id), None)
-    if own is None and len(after) == 1:
-        own = after[0]
-    if own is not None:
-        return Look(Seen.AFTER, own)
-    return Look(Seen.OTHER, items[0]) if items else Look(Seen.GONE)
+    if _has_id(step) and not by_key:
+        item = ids.get(step.item_id)
+        candidates = [item] if item is not None else []
+    else:
+        candidates = [item for item in found if agrees(item, command.key)]
+    if not candidates:
+        return Look(Seen.GONE)
+    after = [item for item in candidates if shows(item, command) and touchable(item)]
+    if command.verb is Verb.REMOVE or len(after) != 1:
+        return Look(Seen.OTHER, candidates[0])
+    return Look(Seen.AFTER, after[0])
 
 
 async def _take_back(connection: Connection, step: Step, look: Look) -> Step | None:

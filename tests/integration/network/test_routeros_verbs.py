@@ -178,6 +178,34 @@ async def test_undo_restores_only_what_is_still_ours():
 
 
 @asynchronous
+async def test_settings_without_items_are_undone():
+    """A menu of settings has no items; its one row is changed, and set back as long as it shows what we set."""
+    incoming = "/radius/incoming"
+    there = Command(Verb.SET, incoming, (), (("accept", "yes"), ("port", "3799")))
+    back = Command(Verb.SET, incoming, (), (("accept", "no"),))
+    async with simulated() as router, connected(router) as connection:
+        done = await apply(connection, plan(Change(there, back, "test"), added(SECRETS, name="anna")))
+        assert router.rows(incoming)[0]["accept"] == "true"
+        assert (await undo(connection, done)).outcome is Outcome.APPLIED
+        assert router.rows(incoming)[0]["accept"] == "false"
+        assert outcomes(await undo(connection, done))[-1] == ("refused", "changed_meanwhile")
+
+
+@asynchronous
+async def test_an_item_found_by_its_key_after_a_restart():
+    """Ids may be others after a restart: the item is then found by its key, and taken back."""
+    async with simulated() as router, connected(router) as connection:
+        done = await apply_all(connection, [plan(added(SECRETS, name=f"n{one}", comment="c")) for one in range(3)])
+        for name in ("n0", "n1", "n2"):
+            router.remove(SECRETS, name)
+        for name in ("other", "n2", "n1", "n0"):
+            router.add(SECRETS, name=name, comment="c")
+        taken = await undo_all(connection, done)
+        assert {one.outcome for one in taken} == {Outcome.APPLIED}
+        assert named(router) == ["other"]
+
+
+@asynchronous
 async def test_an_item_removed_before_apply():
     """What vanished between looking and changing is a refusal that says so, and nothing else is touched."""
     async with simulated() as router, connected(router) as connection:
