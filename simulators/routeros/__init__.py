@@ -30,7 +30,7 @@ Where to look::
 It shares no code with `network`, so that the two ends of a conversation cannot agree on one mistake.
 """
 
-from simulators.routeros.router import RouterOs
+from simulators.routeros.router import RouterOs, many
 from simulators.routeros.settings import ApiFaults, ApiUser, Break, RouterOsSettings, TlsFiles
 
-__all__ = ["ApiFaults", "ApiUser", "Break", "RouterOs", "RouterOsSettings", "TlsFiles"]
+__all__ = ["ApiFaults", "ApiUser", "Break", "RouterOs", "RouterOsSettings", "TlsFiles", "many"]

@@ -166,7 +166,7 @@ class Commands:
             return None
         if not table.menu.ordered:
             raise TrapError("unknown parameter", traps.ARGUMENT)
-        return self._rows(table, place)[0]
+        return self._place(table, place)
 
     def _meant(self, table: Table, request: Request) -> list[Row]:
         if table.menu.single:
@@ -214,7 +214,17 @@ class Commands:
             raise TrapError("no such command", traps.MISSING)
         rows = self._meant(table, request)
         destination = request.arguments.get("destination", "")
-        before = self._rows(table, destination)[0] if destination else None
+        before = self._place(table, destination) if destination else None
         for row in rows:
+            self._movable(table, row)
             table.move(row, before)
         return Answer()
+
+    def _place(self, table: Table, row_id: str) -> Row:
+        row = self._rows(table, row_id)[0]
+        self._movable(table, row)
+        return row
+
+    def _movable(self, table: Table, row: Row) -> None:
+        if row.dynamic and table.menu.path.startswith("/ip/firewall/"):
+            raise TrapError("failure: can not move builtin")

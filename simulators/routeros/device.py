@@ -12,7 +12,7 @@ from simulators.routeros.certificates import certificate_fields, date_and_time
 from simulators.routeros.commands import Answer, Request
 from simulators.routeros.customers import Customers
 from simulators.routeros.fields import seconds_of, time_text
-from simulators.routeros.firewall import Firewall
+from simulators.routeros.firewall import FILTER, Firewall
 from simulators.routeros.joined import JoinedNas
 from simulators.routeros.menus_access import ACCESS
 from simulators.routeros.menus_network import NETWORK
@@ -25,6 +25,7 @@ from simulators.routeros.traps import MISSING, TrapError
 MENUS = (*ACCESS, *NETWORK, *SYSTEM)
 Special = tuple[str, Callable[[Request], Answer]]  # the policy it takes, and what it does
 RADIUS_COUNTERS = ("pending", "requests", "accepts", "rejects", "resends", "timeouts", "bad-replies")
+FASTTRACK_COMMENT = "special dummy rule to show fasttrack counters"
 ADDRESS_LIST = "/ip/firewall/address-list"
 
 
@@ -69,15 +70,19 @@ class Device:
         if table.menu.path == ADDRESS_LIST:
             row.fields["creation-time"] = " ".join(self.now_texts())
             self._time_entry(table, row)
+        elif table.menu.path == FILTER:
+            self._show_fasttrack()
         return row
 
     def change(self, table: Table, row: Row, values: Fields, unset: tuple[str, ...] = ()) -> None:
         """Change a row; raises TrapError, for rows that the router made too."""
-        if row.dynamic and not (set(values) | set(unset) <= {"comment"} and table.menu.path == ADDRESS_LIST):
+        if row.dynamic and not set(values) | set(unset) <= self._changeable(table):
             raise TrapError(table.menu.cannot_change_dynamic)
         name = table.menu.name_field
         old = row.fields.get(name, "")
         table.change(row, values, unset)
+        if table.menu.path == FILTER:
+            self._show_fasttrack()
         if name in values and values[name] != old:
             self.store.rename(table.menu.path, old, values[name])
         if table.menu.path == "/radius/incoming" and "accept" in values and self.joined is not None:
@@ -91,6 +96,8 @@ class Device:
             row.on_removed()
             return
         table.remove(row)
+        if table.menu.path == FILTER:
+            self._show_fasttrack()
         name = row.fields.get(table.menu.name_field, "")
         if name and not row.dynamic:
             # What named it shows its id from now on: a reference into nothing, as RouterOS prints it
@@ -125,6 +132,23 @@ class Device:
         return standing(self, who)
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _changeable(self, table: Table) -> frozenset[str]:
+        """Return what may be changed in a row that the router made."""
+        if table.menu.path != ADDRESS_LIST:
+            return frozenset()
+        return frozenset({"comment", "timeout"} if self.settings.timeout_changeable else {"comment"})
+
+    def _show_fasttrack(self) -> None:
+        """Keep the dummy rule that RouterOS puts on top while a rule fasttracks, to show the counters there."""
+        table = self.store[FILTER]
+        dummy = next((row for row in table if row.dynamic), None)
+        tracks = [row for row in table if row.fields["action"] == "fasttrack-connection"]
+        if tracks and dummy is None:
+            fields = {"chain": "forward", "action": "passthrough", "comment": FASTTRACK_COMMENT}
+            table.add(fields, before=next(iter(table)), dynamic=True)
+        elif dummy is not None and not tracks:
+            table.remove(dummy)
 
     def _time_entry(self, table: Table, row: Row) -> None:
         seconds = row.fields.get("timeout")

@@ -180,6 +180,11 @@ def list_address(argument: str, value: str) -> str:
     return value if _HOST.fullmatch(value) else addresses(argument, value)
 
 
+def ranges(argument: str, value: str) -> str:
+    """Addresses of a pool: ranges, networks and single addresses, separated by commas."""
+    return ",".join(addresses(argument, part) for part in value.split(","))
+
+
 def networks(argument: str, value: str) -> str:
     """Networks separated by commas, or nothing; single addresses are written with /32."""
     try:

@@ -7,6 +7,7 @@ as public logs and forum posts show them, where they differ between releases the
 from __future__ import annotations
 
 from simulators.routeros.fields import (
+    address,
     choice,
     choices,
     flag,
@@ -14,6 +15,7 @@ from simulators.routeros.fields import (
     mac,
     number,
     or_empty,
+    ranges,
     rate_limit,
     text,
     time,
@@ -33,8 +35,8 @@ PPP = (
             field_of("caller-id", default=""),
             field_of("password", default="", secret=True),
             field_of("profile", default="default", refers="/ppp/profile"),
-            field_of("local-address"),
-            field_of("remote-address"),
+            field_of("local-address", or_empty(address), refers="/ip/pool"),
+            field_of("remote-address", or_empty(address), refers="/ip/pool"),
             field_of("remote-ipv6-prefix"),
             field_of("routes", default=""),
             field_of("ipv6-routes", default=""),
@@ -49,8 +51,8 @@ PPP = (
         path="/ppp/profile",
         fields=(
             field_of("name", required=True),
-            field_of("local-address"),
-            field_of("remote-address"),
+            field_of("local-address", or_empty(address), refers="/ip/pool"),
+            field_of("remote-address", or_empty(address), refers="/ip/pool"),
             field_of("bridge-learning", _YES_NO_DEFAULT, "default"),
             field_of("session-timeout", time("none"), None),
             field_of("idle-timeout", time("none"), None),
@@ -85,6 +87,24 @@ PPP = (
             {"name": "default-encryption", "use-encryption": "yes", "default": "true"},
         ),
         builtin=frozenset({"default", "default-encryption"}),
+    ),
+    Menu(
+        path="/interface/pppoe-server/server",
+        fields=(
+            field_of("service-name", required=True),
+            field_of("interface", required=True, refers="/interface"),
+            field_of("max-mtu", default="auto"),
+            field_of("max-mru", default="auto"),
+            field_of("authentication", choices("pap", "chap", "mschap1", "mschap2"), "pap,chap,mschap1,mschap2"),
+            field_of("keepalive-timeout", default="10"),
+            field_of("one-session-per-host", flag, "false"),
+            field_of("max-sessions", default="unlimited"),
+            field_of("default-profile", default="default", refers="/ppp/profile"),
+            *shown("invalid"),
+            field_of("disabled", flag, "true"),
+            COMMENT,
+        ),
+        name_field="service-name",
     ),
     Menu(
         path="/ppp/active",
@@ -166,10 +186,23 @@ DHCP = (
         ),
     ),
     Menu(
+        path="/ip/dhcp-server/network",
+        fields=(
+            field_of("address", list_address, required=True),
+            field_of("gateway", default=""),
+            field_of("netmask"),
+            field_of("dns-server", default=""),
+            field_of("domain"),
+            COMMENT,
+        ),
+        unique=((("address",), "failure: already have such network"),),
+        name_field="address",
+    ),
+    Menu(
         path="/ip/pool",
         fields=(
             field_of("name", required=True),
-            field_of("ranges", required=True),
+            field_of("ranges", ranges, required=True),
             field_of("next-pool", refers="/ip/pool", refers_also=("none",)),
             COMMENT,
         ),

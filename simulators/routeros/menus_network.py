@@ -164,6 +164,8 @@ FIREWALL = (
             field_of("hw-offload", flag, None, since=(7,)),
         ),
         ordered=True,
+        cannot_change_dynamic="failure: can not change builtin",
+        cannot_remove_dynamic="failure: can not remove builtin",
         name_field="",
     ),
     Menu(
@@ -174,6 +176,8 @@ FIREWALL = (
             field_of("to-ports"),
         ),
         ordered=True,
+        cannot_change_dynamic="failure: can not change builtin",
+        cannot_remove_dynamic="failure: can not remove builtin",
         name_field="",
     ),
     Menu(
@@ -187,6 +191,8 @@ FIREWALL = (
             field_of("passthrough", flag, None),
         ),
         ordered=True,
+        cannot_change_dynamic="failure: can not change builtin",
+        cannot_remove_dynamic="failure: can not remove builtin",
         name_field="",
     ),
     Menu(

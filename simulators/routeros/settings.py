@@ -90,6 +90,7 @@ class RouterOsSettings:
     boot_s: float = 0.0  # how long a rebooting router refuses connections
     clock_skew_s: float = 0.0  # what /system/clock is ahead of the world
     dynamic_removable: bool = False  # whether removing a session's queue or list entry is allowed
+    timeout_changeable: bool = False  # whether the timeout of a list entry can be set anew; False: remove and add
     cookie_checks_user: bool = False  # whether coming back by cookie looks at the user again
     sensitive_shown_as: Literal["stars", "nothing"] = "stars"  # what users without "sensitive" see of a password
     faults: ApiFaults = field(default_factory=ApiFaults)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from simulators.clock import Clock
 from simulators.routeros import traps
-from simulators.routeros.fields import Field, Version
+from simulators.routeros.fields import Field, Version, text
 from simulators.routeros.menus import Menu
 from simulators.routeros.traps import TrapError
 
@@ -50,6 +51,8 @@ class Table:
         self._dynamic_ids = itertools.count(DYNAMIC_IDS_FROM)
         self._ending: list[tuple[float, int, Row]] = []
         self._turns = itertools.count()
+        self._referring = tuple(one.name for one in self.known.values() if one.refers)
+        self._named: Counter[tuple[str, str]] = Counter()  # how often a field names something
         self._defaults = {one.name: one.default for one in self.known.values() if one.default is not None}
 
     def __len__(self) -> int:
@@ -136,6 +139,15 @@ class Table:
         if ends_at_s is not None:
             heapq.heappush(self._ending, (ends_at_s, next(self._turns), row))
 
+    def rename(self, field: str, old: str, new: str) -> None:
+        """Put a new name where a field names something by its old one."""
+        if self._named[field, old] <= 0:
+            return
+        for row in self.having(**{field: old}):
+            self._unindex(row)
+            row.fields[field] = new
+            self._index(row)
+
     def forget_dynamic(self, boot: int) -> None:
         """Lose what the router had made itself, as a reboot does; later ones get other ids."""
         for row in list(self._rows.values()):
@@ -174,11 +186,15 @@ class Table:
     def _index(self, row: Row) -> None:
         for key, _ in self._keys_of(row.fields):
             self._keys[key] = row
+        for name in self._referring:
+            self._named[name, row.fields.get(name, "")] += 1
 
     def _unindex(self, row: Row) -> None:
         for key, _ in self._keys_of(row.fields):
             if self._keys.get(key) is row:
                 del self._keys[key]
+        for name in self._referring:
+            self._named[name, row.fields.get(name, "")] -= 1
 
 
 class Store:
@@ -220,7 +236,9 @@ class Store:
             return value
         row = self.tables[field.refers].get(value)
         if row is None:
-            raise traps.no_match(field.name)
+            if field.kind is text:
+                raise traps.no_match(field.name)
+            return field.kind(field.name, value)  # an address where the name of a pool may stand too
         return row.fields[self.tables[field.refers].menu.name_field]
 
     def rename(self, path: str, old: str, new: str) -> None:
@@ -228,5 +246,4 @@ class Store:
         for table in self.tables.values():
             for field in table.known.values():
                 if field.refers == path:
-                    for row in table.having(**{field.name: old}):
-                        row.fields[field.name] = new
+                    table.rename(field.name, old, new)

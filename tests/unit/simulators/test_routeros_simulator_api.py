@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import librouteros
@@ -11,8 +12,13 @@ from hypothesis import strategies as st
 from librouteros.query import Key
 from routeros_talk import Talk
 
+from simulators.clock import HandClock
 from simulators.routeros import ApiUser, RouterOs, RouterOsSettings
+from simulators.routeros.commands import Commands, Request
+from simulators.routeros.device import Device
+from simulators.routeros.menus_system import POLICIES
 from simulators.routeros.queries import compile_query
+from simulators.routeros.traps import TrapError
 from simulators.routeros.words import Decoder, FramingError, encode, length_prefix
 
 USERS = (ApiUser(name="api", password="made-up"), ApiUser(name="eyes", password="made-up", group="read"))
@@ -220,6 +226,29 @@ def test_tags(talk: Talk) -> None:
         ("!trap", {".tag": "b", "category": "0", "message": "no such command prefix"}),
         ("!done", {".tag": "b"}),
     ]
+
+
+_TEXT = st.sampled_from(
+    ["", "x", "no", "*1", "*1,*2", "default", "10.0.0.1", "10M/1M", "1M", "1h", "-", "!", "a-b", "none", "é", "=", "1/"]
+)
+
+
+@given(st.data())
+def test_nonsense_is_refused_by_a_trap(data: st.DataObject) -> None:
+    """Whatever is asked of whichever menu, the router answers or refuses; it never breaks."""
+    device = Device(RouterOsSettings(), HandClock())
+    commands = Commands(device)
+    for _ in range(4):
+        table = device.store[data.draw(st.sampled_from(sorted(device.store.tables)))]
+        verb = data.draw(st.sampled_from(["print", "add", "add", "set", "remove", "move", "unset", "enable"]))
+        names = st.sampled_from([*sorted(table.known), ".id", "numbers", "place-before", "destination", ".proplist"])
+        asked = Request(f"{table.menu.path}/{verb}", data.draw(st.dictionaries(names, _TEXT, max_size=6)))
+        asked.queries = data.draw(st.lists(st.sampled_from(["?name", "?#|", "?>name=1", "?", "?#1"]), max_size=2))
+        required = [one.name for one in table.known.values() if one.required]
+        if verb == "add":
+            asked.arguments.update({name: data.draw(_TEXT) for name in required})
+        with contextlib.suppress(TrapError):
+            list(commands.run(asked, frozenset(POLICIES)).rows)
 
 
 @pytest.mark.parametrize(("version", "empty"), [("6.49.10", 0), ("7.16.1", 0), ("7.18", 1)])

@@ -196,6 +196,10 @@ def test_fasttrack_and_tracked_connections_outlive_a_list(router: RouterOs, talk
          "=to-addresses=192.0.2.80", "=to-ports=8080"],
     ):  # fmt: skip
         assert talk.refusal(f"/ip/firewall/{words[0]}/add", *words[1:]) == ""
+    (dummy,) = talk.rows("/ip/firewall/filter/print", "?dynamic=true")
+    assert talk.refusal("/ip/firewall/filter/add", "=chain=forward", f"=place-before={dummy['.id']}") == (
+        "failure: can not move builtin"
+    )
     download = opened("198.51.100.1")
     assert goes_on(download)
     assert talk.rows("/ip/firewall/connection/print")[0]["fasttrack"] == "true"

@@ -21,7 +21,7 @@ from routeros_talk import Talk
 
 from simulators.clock import HandClock
 from simulators.nas_command import main
-from simulators.routeros import ApiFaults, Break, RouterOs, RouterOsSettings, TlsFiles
+from simulators.routeros import ApiFaults, Break, RouterOs, RouterOsSettings, TlsFiles, many
 
 ADD = ("/ppp/secret/add", "=name=anna")
 
@@ -148,6 +148,16 @@ def test_slow_menus_can_be_cancelled(router: RouterOs, talk: Talk) -> None:
         ("!done", {".tag": "slow"}),
         ("!done", {".tag": "end"}),
     ]
+
+
+def test_many_on_one_thread() -> None:
+    """Routers on one thread are still routers of their own, and `do` reaches each from outside."""
+    with many(RouterOs(RouterOsSettings(identity=f"tower-{number}")) for number in range(3)) as routers:
+        for number, router in enumerate(routers):
+            with Talk(router.address, router.port) as talk:
+                talk.log_in("admin", "")
+                assert talk.rows("/system/identity/print") == [{"name": f"tower-{number}"}]
+            assert router.rows("/system/identity")[0]["name"] == f"tower-{number}"
 
 
 def test_a_booting_router_hangs_up() -> None:
