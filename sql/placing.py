@@ -179,6 +179,36 @@ def place_service(
     look_at_placements(session, service.operator_id, [service.id])
 
 
+def adopt(session: DatabaseSession, service: Service, *, actor: str) -> None:
+    """A person agrees that what stands on the router under the service's names becomes ours. Raises Refused."""
+    if service.control_router_id is None:
+        raise Refused(f"{service.username} is controlled by RADIUS; name a router with `ispagents service place`.")
+    values = {
+        "operator_id": service.operator_id,
+        "service_id": service.id,
+        "router_id": service.control_router_id,
+        "adopt": True,
+    }
+    session.execute(
+        insert(Placement)
+        .values(**values)
+        .on_conflict_do_update(
+            index_elements=["service_id", "router_id"],
+            index_where=Placement.ended_at.is_(None),
+            set_={"adopt": True},
+        )
+    )
+    audit.record(
+        session,
+        service.operator_id,
+        actor,
+        "service:control:adopt",
+        service_id=service.id,
+        subscriber_id=service.subscriber_id,
+    )
+    look_at_placements(session, service.operator_id, [service.id])
+
+
 def look_at_placements(session: DatabaseSession, operator_id: int, service_ids: list[int]) -> None:
     """Let the worker look whether routers hold these services as they should."""
     defer_enforce(driver_connection(session), operator_id, service_ids)
@@ -228,7 +258,8 @@ def _is_needed(session: DatabaseSession, one: Placed, last: Step | None, now: da
         session.flush()  # before the newer one is there, or there would be two for a moment
     if one.placement.applied_stamp == one.target_stamp:
         return False
-    was_tried = last is not None and last.state in _ENDED_BADLY and last.target_stamp == one.target_stamp
+    same = last is not None and (last.target_stamp, last.attributes) == (one.target_stamp, _terms(one))
+    was_tried = same and last is not None and last.state in _ENDED_BADLY
     return not (was_tried and last is not None and last.ended_at is not None and last.ended_at + AGAIN > now)
 
 
@@ -259,9 +290,14 @@ def _step(one: Placed, priority: int) -> Step:
         route=RouteKind.CONFIGURE.value,
         why=(_DRIFTED if priority == HEALING_PRIORITY else "") + why,
         target_stamp=one.target_stamp,
-        attributes=[],
+        attributes=_terms(one),
         priority=priority,
     )
+
+
+def _terms(one: Placed) -> list[list[str]]:
+    """What a person agreed to beside the configuration itself: with it a step that was refused is worth another try."""
+    return [["adopt", "yes"]] if one.placement.adopt else []
 
 
 def _latest_steps(session: DatabaseSession, placement_ids: Iterable[int]) -> dict[int, Step]:

@@ -7,7 +7,7 @@ from held_town import PASSWORD, held_town
 
 from simulators.routeros import Break
 from sql.models import Service
-from sql.placing import place_service
+from sql.placing import adopt, place_service
 
 
 @pytest.mark.parametrize("username", ["anna", "no", "0123", "łódź", 'a "quoted"\nname', "x" * 200])
@@ -57,7 +57,7 @@ def test_a_fixed_address_is_restricted_without_dropping_and_foreign_items_stay(d
 def test_what_is_not_ours_is_a_conflict_and_nothing_is_written(database):
     """A secret of the same name that somebody else made: refused in one sentence, and left as it is."""
     with held_town(database) as town:
-        town.device.add("/ppp/secret", name="anna", password="theirs")
+        town.device.add("/ppp/secret", name="anna", password="theirs", comment="of the old days")
         before = town.rows("/ppp/secret")
 
         anna = town.service("anna")
@@ -67,6 +67,14 @@ def test_what_is_not_ours_is_a_conflict_and_nothing_is_written(database):
         assert "is not ours" in step.explanation
         assert town.rows("/ppp/secret") == before
         assert not [row for row in town.rows("/ppp/profile") if row["name"].startswith("ispagents")]
+
+        with town.isp.web() as session:
+            adopt(session, session.get_one(Service, anna.id), actor="a test")
+        town.settle()
+
+        assert [one.state for one in town.steps(anna)] == ["refused", "verified"]
+        (secret,) = town.rows("/ppp/secret")
+        assert (secret["password"], secret["comment"]) == (PASSWORD, f"ispagents:service-{anna.id} of the old days")
 
 
 @pytest.mark.parametrize("broken", [Break.BEFORE, Break.AFTER, Break.MID_REPLY, Break.REBOOT])
