@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from policy.notices import Event, Facts, after_quiet, again_at
 from policy.windows import zone
 from sql.models import Operator
+from sql.money.reminders import NOT_REMINDED
 from sql.sessions import database_time
 
 State = Literal["sent", "failed", "unknown", "skipped"]
@@ -52,7 +53,7 @@ UPDATE notice_deliveries SET state = 'unknown', explanation =
     'The worker ended while it asked the gateway, so nobody knows whether this was sent.'
 WHERE operator_id = :operator AND state = 'sending' AND due_at <= :now
 """)
-_DUE = text("""
+_DUE = text(f"""
 SELECT delivery.notice_id, delivery.channel_id, delivery.attempts + 1 AS attempts, notice.event,
     channel.name AS channel, channel.url, subscriber.email, subscriber.phone, subscriber.language,
     subscriber.name, subscriber.reference, service.username,
@@ -67,6 +68,7 @@ SELECT delivery.notice_id, delivery.channel_id, delivery.attempts + 1 AS attempt
     CASE WHEN channel.ended_at IS NOT NULL THEN 'ended'
         WHEN invoice.voided_at IS NOT NULL THEN 'void'
         WHEN notice.event = 'reminder' AND invoice.open_minor = 0 THEN 'paid'
+        WHEN notice.event = 'reminder' AND {NOT_REMINDED.format(moment="now")} THEN 'held'
         WHEN notice.event = 'receipt' AND payment.reversed_minor = payment.amount_minor THEN 'reversed'
         WHEN notice.event IN ('restricted', 'restored') AND EXISTS (SELECT FROM changes
             WHERE changes.operator_id = :operator AND changes.service_id = notice.service_id
@@ -83,7 +85,7 @@ LEFT JOIN payments AS payment ON payment.id = notice.payment_id
 WHERE delivery.operator_id = :operator AND delivery.state = 'waiting' AND delivery.due_at <= :now
     AND NOT delivery.channel_id = ANY(CAST(:resting AS bigint[]))
 ORDER BY delivery.due_at LIMIT :most FOR UPDATE OF delivery SKIP LOCKED
-""")
+""")  # noqa: S608 - constants; every value is bound
 _CLAIM = text("""
 UPDATE notice_deliveries AS delivery SET state = row.state, explanation = row.explanation, due_at = row.due_at,
     attempts = delivery.attempts + CASE row.state WHEN 'sending' THEN 1 ELSE 0 END
@@ -110,6 +112,7 @@ _NEEDLESS = {
     "ended": "The channel was ended before this was sent.",
     "void": "The invoice was taken back before this was sent.",
     "paid": "The invoice was paid before this was sent.",
+    "held": "The customer has promised to pay, disputes it, or is not to be reminded any more.",
     "reversed": "The payment was taken back before this was sent.",
     "overtaken": "The service was restricted or restored again before this was sent.",
 }

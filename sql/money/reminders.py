@@ -15,6 +15,14 @@ REMINDERS_AT_ONCE = 1000
 # What was not said for a week, while nothing ran, is not said any more.
 MISSED_DAYS = 7
 
+# Whether nobody is reminded of an invoice at a moment: a customer who is never reminded or who promised to pay until a
+# later moment, and an invoice that is disputed.
+NOT_REMINDED = """EXISTS (
+        SELECT FROM services AS held JOIN holds AS hold ON hold.service_id = held.id
+        WHERE held.operator_id = invoice.operator_id AND held.subscriber_id = invoice.subscriber_id
+            AND hold.ended_at IS NULL AND (hold.until IS NULL OR hold.until > :{moment})
+            AND (hold.kind IN ('vip', 'promise') OR hold.kind = 'dispute' AND hold.invoice_id = invoice.id))"""
+
 # Ordered by an index, going on behind the last invoice of the page before.
 _PAGE = text("""
 SELECT due_on, id FROM invoices
@@ -24,7 +32,7 @@ ORDER BY due_on, id LIMIT :most
 """)
 # The policy is that of the plan of a service which the invoice is about, else of any service of the customer, else the
 # operator's. What was put before has the same key.
-_REMIND = text("""
+_REMIND = text(f"""
 INSERT INTO notices (operator_id, event, key, subscriber_id, invoice_id, data)
 SELECT invoice.operator_id, 'reminder', 'reminder:' || invoice.id || ':' || latest.days, invoice.subscriber_id,
     invoice.id, jsonb_build_object('number', invoice.number, 'days', latest.days, 'due_on', invoice.due_on,
@@ -42,15 +50,11 @@ CROSS JOIN LATERAL (SELECT max(days) AS days FROM unnest(policy.reminder_days) A
                     WHERE invoice.due_on + days <= :day) AS latest
 WHERE invoice.operator_id = :operator AND invoice.id = ANY(CAST(:invoices AS bigint[])) AND invoice.open_minor > 0
     AND invoice.due_on + latest.days > greatest(CAST(:silent AS date), invoice.issued_on)
-    AND NOT EXISTS (
-        SELECT FROM services AS service JOIN holds AS hold ON hold.service_id = service.id
-        WHERE service.operator_id = invoice.operator_id AND service.subscriber_id = invoice.subscriber_id
-            AND hold.ended_at IS NULL AND (hold.until IS NULL OR hold.until > :moment)
-            AND (hold.kind IN ('vip', 'promise') OR hold.kind = 'dispute' AND hold.invoice_id = invoice.id))
+    AND NOT {NOT_REMINDED.format(moment="moment")}
 ORDER BY invoice.due_on, invoice.id
 ON CONFLICT (operator_id, key) DO NOTHING
 RETURNING id
-""")
+""")  # noqa: S608 - constants; every value is bound
 _REACHED = text("""
 SELECT invoice.due_on, invoice.id FROM billing_runs AS run JOIN invoices AS invoice ON invoice.id = run.reminded_through
 WHERE run.operator_id = :operator AND run.day = :day

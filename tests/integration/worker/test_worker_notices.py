@@ -15,8 +15,10 @@ from gateway import running_gateway
 from sqlalchemy import text
 from town import eventually
 
+from policy.standing import HoldKind
 from sql import notice_settings
 from sql.customers import set_operator
+from sql.holds import add_hold
 from sql.money.invoices import void_invoice
 from sql.money.payments import payment_by_id, reverse_payment
 from sql.notice_settings import add_channel
@@ -77,6 +79,20 @@ def deliveries(isp):
                 "ORDER BY notice_id, channel_id"
             )
         ).all()
+
+
+def remind(session, isp, invoice):
+    """A reminder of an invoice waits to be told."""
+    notices_put = "INSERT INTO notices (operator_id, event, key, subscriber_id, invoice_id)"
+    session.execute(
+        text(f"{notices_put} VALUES (:operator, 'reminder', :key, :subscriber, :invoice)"),
+        {
+            "operator": isp.operator_id,
+            "key": f"r{invoice.id}",
+            "subscriber": invoice.subscriber_id,
+            "invoice": invoice.id,
+        },
+    )
 
 
 def late(isp, minutes):
@@ -160,13 +176,7 @@ def test_what_needs_no_telling_is_skipped(isp, gateway):
     isp.invoice(nobody, 300)
     isp.invoice(crowd, 300)
     with isp.web() as session:
-        session.execute(
-            text(
-                "INSERT INTO notices (operator_id, event, key, subscriber_id, invoice_id) "
-                "VALUES (:operator, 'reminder', 'r1', :subscriber, :invoice)"
-            ),
-            {"operator": isp.operator_id, "subscriber": anna.id, "invoice": paid.id},
-        )
+        remind(session, isp, paid)
         void_invoice(session, isp.operator_id, void.number, actor=ACTOR)
         reverse_payment(
             session, payment_by_id(session, isp.operator_id, payment.id), kind="refund", reason="x", actor=ACTOR
@@ -186,6 +196,23 @@ def test_what_needs_no_telling_is_skipped(isp, gateway):
         ]
     )
     assert len(gateway.messages) == 2
+
+
+def test_who_promised_since_is_not_reminded(isp, gateway):
+    """A reminder that waited for the end of quiet hours is not sent after a promise, or a dispute of that invoice."""
+    anna, adam = customer(isp), customer(isp)
+    promised, disputed, other = isp.invoice(anna, 100), isp.invoice(adam, 200), isp.invoice(adam, 300)
+    services = [isp.service(name, subscriber=one) for name, one in (("anna", anna), ("adam", adam))]
+    later = datetime.now(UTC) + timedelta(days=1)
+    with isp.web() as session:
+        for invoice in (promised, disputed, other):
+            remind(session, isp, invoice)
+        said = {"until": later, "reason": "x", "actor": ACTOR}
+        add_hold(session, services[0], kind=HoldKind.PROMISE, **said)
+        add_hold(session, services[1], kind=HoldKind.DISPUTE, invoice=disputed, **said)
+    tell(isp)
+    states = [one.state for one in deliveries(isp) if one.event == "reminder"]
+    assert states == ["skipped", "skipped", "sent"]
 
 
 def test_quiet_hours_are_kept(isp, gateway):
