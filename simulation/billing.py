@@ -16,6 +16,7 @@ from sql.holds import add_hold, end_hold
 from sql.models import Hold, Service, Subscriber
 from sql.money.invoices import issue_invoice, void_invoice
 from sql.money.payments import receive_payment
+from sql.money.plan_changes import change_plan_of
 from sql.roles import Role
 
 CLERK = "clerk"
@@ -76,7 +77,16 @@ class Billing:
 
     def give(self, line: Line, plan: str) -> None:
         """A customer takes a plan."""
-        if not line.closed and self._change(line, plan_name=plan):
+        if line.closed or line.plan == plan:
+            return
+
+        def work(session: Session) -> bool:
+            service = session.get_one(Service, line.service_id)
+            wanted = customers.plan_by_name(session, service.operator_id, plan)
+            change_plan_of(session, service, wanted, at_period_end=False, actor=CLERK)
+            return True
+
+        if self._web(work):
             line.plan = plan
             self._world.say(f"{line.username} shall have the plan {plan}")
 

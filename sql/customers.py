@@ -36,6 +36,12 @@ from sql.money.terms import change_terms, check_terms
 from sql.secrets import SecretBox, service_password_place
 from sql.sessions import database_time
 
+WISHES = frozenset(
+    {
+        *("address", "ipv6_prefix", "delegated_ipv6_prefix", "routes", "prepaid_until", "mac"),
+        *("bind_mac", "bind_router", "bind_port"),
+    }
+)
 CURRENCIES = "three capital letters such as EUR"
 FEED_HOURS_MAXIMUM = 24 * 366  # a year: a feed that is silent for longer is none
 
@@ -236,12 +242,15 @@ def add_service(
 
 
 def change_service(session: Session, service: Service, *, actor: str, **options: Any) -> Service:
-    """Change what is wanted of a service: plan_id, address, prefixes, routes, prepaid_until, bindings."""
+    """Change what is wanted of a service: `WISHES`. Another plan moves money: `sql.money.plan_changes`.
+
+    Raises Refused, and TypeError for what is no wish.
+    """
+    unknown = sorted(set(options) - WISHES)
+    if unknown:
+        raise TypeError(f"a service has no wish {', '.join(unknown)}")
     if service.closed_at is not None:
         raise Refused(f"The service {service.username!r} is closed; add a new one instead.")
-    plan_name = options.pop("plan_name", None)
-    if plan_name is not None:
-        options["plan_id"] = plan_by_name(session, service.operator_id, plan_name).id
     values = _service_options(options)
     _review_first(session, service)
     for key, value in values.items():

@@ -11,9 +11,10 @@ from sqlalchemy.exc import OperationalError
 from ispagents.demo.isp import Customer
 from ispagents.demo.scene import ACTOR, Scene
 from policy.changes.preview import text as preview_text
-from sql.customers import change_service, service_by_username
+from sql.customers import plan_by_name, service_by_username
 from sql.intent import approve, change_by_id
 from sql.models import Evidence, PlanVersion, Session, Step
+from sql.money.plan_changes import change_plan_of
 from sql.timeline import timeline
 
 PRICE_MINOR = 2500
@@ -120,12 +121,9 @@ def upgrade(scene: Scene, customer: Customer) -> None:
     scene.chapter("5. An upgrade reaches the live session")
     before = scene.need(f"{customer.username} is online with {customer.plan}", scene.live(customer))
     with scene.database() as session:
-        change_service(
-            session,
-            service_by_username(session, scene.operator_id, customer.username),
-            actor=ACTOR,
-            plan_name="Business 100",
-        )
+        service = service_by_username(session, scene.operator_id, customer.username)
+        plan = plan_by_name(session, scene.operator_id, "Business 100")
+        change_plan_of(session, service, plan, at_period_end=False, actor=ACTOR)
     rate = scene.wait(lambda: _has_rate(scene, customer, "100M/100M"))
     scene.claim(
         "Its speed is the new plan's, by CoA, and the session stayed up",

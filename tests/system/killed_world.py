@@ -27,10 +27,11 @@ from simulators.nas import Nas
 from simulators.sessions import Session as Online
 from simulators.settings import Client, NasSettings, RadiusServer
 from sql.batches import approve_some, batches, waiting_rows
-from sql.customers import change_service, service_by_username
+from sql.customers import plan_by_name, service_by_username
 from sql.models import Invoice, Operator, PlanVersion, Service, Subscriber
 from sql.money.invoices import InvoiceDraft, LineDraft, issue
 from sql.money.payments import receive_payment
+from sql.money.plan_changes import change_plan_of
 from sql.roles import Role
 from sql.sessions import acting_for
 
@@ -171,7 +172,9 @@ class World:
 
         def work(session: Session) -> None:
             service = service_by_username(session, self.operator_id, username)
-            change_service(session, service, actor=ACTOR, plan_name=plan)
+            wanted = plan_by_name(session, self.operator_id, plan)
+            if service.plan_id != wanted.id:  # it may be stored, and the answer lost
+                change_plan_of(session, service, wanted, at_period_end=False, actor=ACTOR)
 
         self.insist(work)
         self.plans[username] = plan

@@ -41,6 +41,13 @@ def _change(isp: Isp, service: Service, **options: Any) -> None:
         customers.change_service(session, session.get_one(Service, service.id), actor=ACTOR, **options)
 
 
+def test_a_wish_that_there_is_not_is_told(isp: Isp, opened: Service) -> None:
+    """Nothing is set in silence that nobody reads, and no plan beside the money that it moves."""
+    for options in ({"adress": "10.1.2.3"}, {"plan_id": 1}, {"standing": "current"}):
+        with pytest.raises(TypeError, match="no wish"):
+            _change(isp, opened, **options)
+
+
 def test_a_new_service_is_opened_by_a_rule(isp: Isp, opened: Service) -> None:
     """The opening is authorised by a named rule, by nobody else, and its preview says what the customer gets."""
     (change,) = isp.changes(opened)

@@ -9,6 +9,7 @@ from fixtures_database import ACTOR, Database, Isp
 from sql import customers, intent, undo
 from sql.errors import NotFound, Refused
 from sql.models import Change, Override, Service
+from sql.money.plan_changes import change_plan_of
 
 DAY = timedelta(days=1)
 
@@ -78,7 +79,8 @@ def test_only_what_the_change_altered_is_given_back(isp: Isp, suspended: Service
     isp.review()
     faster = isp.plan("Home 100", rate_limit="100M/100M")
     with isp.web() as session:
-        customers.change_service(session, session.get_one(Service, suspended.id), actor=ACTOR, plan_name="Home 100")
+        mine = session.get_one(Service, suspended.id)
+        change_plan_of(session, mine, faster, at_period_end=False, actor=ACTOR)
     isp.review()
     facts = isp.fresh(suspended).authorised
     assert facts is not None
@@ -93,7 +95,8 @@ def test_a_plan_change_is_undone_too(isp: Isp) -> None:
     before = isp.fresh(service).authorised
     faster = isp.plan("Home 100", rate_limit="100M/100M")
     with isp.web() as session:
-        customers.change_service(session, session.get_one(Service, service.id), actor=ACTOR, plan_name="Home 100")
+        mine = session.get_one(Service, service.id)
+        change_plan_of(session, mine, faster, at_period_end=False, actor=ACTOR)
     isp.review()
     ask(isp, last(isp, service))
     isp.review()
