@@ -36,6 +36,8 @@ from ispagents.cli import (
     provider,
     report,
     router,
+    router_api,
+    router_script,
     router_test,
     service,
     service_money,
@@ -91,6 +93,8 @@ def mount(app: typer.Typer) -> None:
     payment.app.command("apply")(payment_file.apply_file)
     payment.app.add_typer(payment_review.app, name="review")
     router.app.command("test")(router_test.examine_router)
+    router.app.command("script")(router_script.bootstrap_script)
+    router.app.add_typer(router_api.app, name="api")
     for name, commands in NOUNS.items():
         app.add_typer(commands, name=name)
     app.command("timeline")(timeline.timeline)
