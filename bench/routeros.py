@@ -56,7 +56,7 @@ class Size:
 
 
 FULL: Final = Size(rounds=5, theirs_s=6.0, theirs_most=CHANGES)
-QUICK: Final = Size(rounds=1, theirs_s=1.5, theirs_most=CHANGES)
+QUICK: Final = Size(rounds=1, theirs_s=0.8, theirs_most=CHANGES)
 
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:

@@ -45,7 +45,13 @@ def words_of(command: Command) -> tuple[str, ...]:
     """
     check_menu(command.menu)
     start = f"{command.menu}/{command.verb}"
+    if command.fields and all(value == HIDDEN for _, value in command.fields):
+        raise InvalidCommandError(f"What to set in {command.menu} is a secret that is not known here; set it by hand.")
     if command.verb is Verb.ADD:
+        if untold(command):
+            raise InvalidCommandError(
+                f"A new item in {command.menu} needs a secret that is not known here; add it by hand with its password."
+            )
         named = dict((*command.key, *command.fields))
         # What a new item has not got needs no taking away.
         fields = tuple((name, value) for name, value in as_sent(command.menu, tuple(named.items())) if name in named)
@@ -72,6 +78,11 @@ def evidence_of(command: Command) -> Fields:
 def is_secret(menu: str, name: str) -> bool:
     """Whether a field holds something that nobody may read."""
     return name in SECRET_FIELDS or field_of(menu, name).kind is Kind.SECRET
+
+
+def untold(command: Command) -> bool:
+    """Whether it has a secret that is not known here, which is not sent then."""
+    return any(value == HIDDEN for _, value in command.fields)
 
 
 def without_secrets(command: Command, text: str) -> str:

@@ -18,7 +18,7 @@ from network.routeros.connection import Connection
 from network.routeros.errors import RouterosError
 from network.routeros.verbs import Applied, Step, carry_out
 from policy.routeros.menus import agrees, touchable
-from policy.routeros.objects import Change, Command, Item, Verb
+from policy.routeros.objects import Change, Command, Fields, Item, Verb
 
 LOOKED_AT_ONCE: Final = 50  # items in one query; a router tries each condition on each item of the menu
 
@@ -156,7 +156,7 @@ def _words(steps: Sequence[Step], *, by_key: bool) -> tuple[str, ...]:
         if _has_id(step) and not by_key:
             conditions.append(f"?.id={step.item_id}")
             continue
-        key = step.change.command.key
+        key = _key_after(step.change.command)
         for name, value in key:
             check_name(name)
             conditions.append(f"?{name}={value}")
@@ -166,13 +166,19 @@ def _words(steps: Sequence[Step], *, by_key: bool) -> tuple[str, ...]:
     return (f"{menu}/print", *conditions, *either)
 
 
+def _key_after(command: Command) -> Fields:
+    """What finds the item when the command is done: a set may have changed its key."""
+    changed = dict(command.fields) if command.verb is Verb.SET else {}
+    return tuple((name, changed.get(name, value)) for name, value in command.key)
+
+
 def _judged(step: Step, found: Sequence[Item], ids: Mapping[str, Item], *, by_key: bool) -> Look:
     command = step.change.command
     if _has_id(step) and not by_key:
         item = ids.get(step.item_id)
         candidates = [item] if item is not None else []
     else:
-        candidates = [item for item in found if agrees(item, command.key)]
+        candidates = [item for item in found if agrees(item, _key_after(command))]
     if not candidates:
         return Look(Seen.GONE)
     after = [item for item in candidates if shows(item, command) and touchable(item)]

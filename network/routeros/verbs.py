@@ -24,6 +24,7 @@ from network.routeros.commands import (
     check_name,
     evidence_of,
     shows,
+    untold,
     without_secrets,
     words_of,
 )
@@ -45,6 +46,7 @@ from policy.routeros.values import HIDDEN
 
 MAX_VALUES: Final = 2_000  # in one query; a router looks at each of them for each of its items
 DONE: Final = "The router did it; read it back to prove it."
+UNTOLD: Final = " Its secret was left as it is, since another is not known here."
 DONE_REPLY: Final = (("answer", "!done"),)
 
 
@@ -216,7 +218,7 @@ def _done(change: Change, command: Command, reply: Reply) -> Step:
     result = Result(
         outcome=Outcome.APPLIED,
         cause="done",
-        explanation=DONE,
+        explanation=DONE + UNTOLD if untold(command) else DONE,
         attempts=1,
         round_trip_ms=reply.round_trip_ms,
         sent=evidence_of(command),

@@ -244,6 +244,42 @@ async def test_keeper_probes_a_silent_connection():
 
 
 @asynchronous
+async def test_keeper_tells_all_who_wait():
+    """One try is made for all who wait, and its failure is told to each; leaving stops what is still being tried."""
+    async with Peer.running(lambda *_: None) as peer:
+        peer.data_received = lambda _: None
+
+        async def use(keeper, limits):
+            async with keeper.connection(target_of(peer, limits)):
+                pass
+
+        async with Keeper() as keeper:
+            hasty = [use(keeper, Limits(connect_timeout_s=0.05)) for _ in range(5)]
+            failed = await asyncio.gather(*hasty, return_exceptions=True)
+            assert len({id(one) for one in failed}) == 1
+            assert isinstance(failed[0], errors.UnreachableError)
+            assert len(keeper) == 0
+            patient = asyncio.create_task(use(keeper, Limits()))
+            await until(lambda: len(keeper))
+        with pytest.raises(errors.NotConnectedError):
+            await patient
+
+
+@asynchronous
+async def test_keeper_is_bounded():
+    """An unused connection makes room for another router; while all are used, one more is refused."""
+    async with simulated() as one, simulated() as other, Keeper(max_connections=1) as keeper:
+        async with keeper.connection(target_of(one)) as first:
+            with pytest.raises(errors.TooManyError):
+                async with keeper.connection(target_of(other)):
+                    pass
+        async with keeper.connection(target_of(other)) as second:
+            assert (await second.send(PRINT)).rows
+        await until(lambda: not first.usable)
+        assert len(keeper) == 1
+
+
+@asynchronous
 async def test_password_in_no_log(caplog, tmp_path):
     """A whole DEBUG log of logins that work and fail, by words and by challenge, has no password in it."""
     files, fingerprint, _ = certificate(tmp_path)

@@ -56,6 +56,12 @@ def test_unknown_secrets_are_not_sent():
     """A secret that is not told here stays as the router has it."""
     command = Command(Verb.SET, SECRET, (("name", "a"),), (("password", HIDDEN), ("profile", "p")), id="*1")
     assert words_of(command) == (f"{SECRET}/set", "=.id=*1", "=profile=p")
+    for impossible in (
+        Command(Verb.ADD, SECRET, (("name", "a"),), (("name", "a"), ("password", HIDDEN))),
+        Command(Verb.SET, SECRET, (("name", "a"),), (("password", HIDDEN),), id="*1"),
+    ):
+        with pytest.raises(InvalidCommandError, match="by hand"):
+            words_of(impossible)
 
 
 @pytest.mark.parametrize(
