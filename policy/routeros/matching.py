@@ -89,13 +89,12 @@ class _Matching:
         if not items:
             return False
         kept = [item for item in items if touchable(item)]
-        exact = [item for item in items if agrees(item, one.fields)]
         if not kept:
             # The router made it itself. As an entry of a list it does what is wanted, and there can be no second one.
-            return not menu_of(one.menu).renamed and bool(exact)
+            return not menu_of(one.menu).renamed
         if self._adopt:
             self._claim(one, kept[0])
-        elif not exact:
+        elif not any(agrees(item, one.fields) for item in items):
             self._found.conflicts.append(Conflict(one, kept[0], _in_the_way(one, kept[0])))
         return True
 
