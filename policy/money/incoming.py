@@ -25,7 +25,7 @@ class Incoming:
 
     `amount_minor` is positive whatever the kind. `reference` is what the payer wrote, `payer` who paid (name, account),
     `phone` and `username` what the source itself calls so. `original_external_id` names the payment that a refund or
-    chargeback is about.
+    chargeback is about; a payment that names one is its money come back after all, such as a dispute that was won.
     """
 
     external_id: str

@@ -5,7 +5,9 @@
                    "username": "anna"},
                   {"id": "R-3", "kind": "refund", "original_id": "T-17", "amount": "5.00", "currency": "EUR"}]}
 
-`id`, `amount` and `currency` are needed; a refund or chargeback needs `original_id` too. Without `at` it happened now.
+`id`, `amount` and `currency` are needed; a refund or chargeback needs `original_id` too. A payment with `original_id`
+is money of that payment which came back after all (a dispute that was won), for the same customer. Without `at` it
+happened now.
 One payment may stand alone, without the list. Numbers are read as they are written, so no amount is ever rounded.
 """
 

@@ -119,7 +119,15 @@ class Intake:
         )
         originals = {row.external_id: payment for row, payment in zip(rows, booked, strict=True)}
         for row in waiting:
-            self._reverse(row, originals)
+            if row.kind != IncomingKind.PAYMENT:
+                self._reverse(row, originals)
+        again = [row for row in waiting if row.kind == IncomingKind.PAYMENT and row.currency == self._operator.currency]
+        owners = {row.id: originals[cast("str", row.original_external_id)] for row in again}
+        self.book(
+            again,
+            {key: payment.subscriber_id for key, payment in owners.items()},
+            {key: _came_back(payment) for key, payment in owners.items()},
+        )
         self._session.flush()
 
     def _insert(self, told: dict[str, Incoming], import_id: int | None) -> set[str]:
@@ -166,6 +174,7 @@ class Intake:
             match(one, hits) for one, hits in zip(events, clues(self._session, self._operator.id, events), strict=True)
         ]
         by_hand = self._by_hand(rows)
+        originals = self._originals([row for row in rows if row.original_external_id])
         result = []
         for row, one in zip(rows, found, strict=True):
             why = ""
@@ -173,6 +182,12 @@ class Intake:
                 why = f"It is in {row.currency}, and only {self._operator.currency} is booked here."
             elif row.external_id in by_hand:
                 why = f"A payment with the id {row.external_id!r} was booked by hand; drop this one if it is the same."
+            elif row.original_external_id:
+                known = originals.get(row.original_external_id)
+                if known is not None:
+                    one = Match(known.subscriber_id, _came_back(known), one.candidates)  # noqa: PLW2901 - what is told
+                else:
+                    why = _not_booked(row)
             result.append((row, replace(one, subscriber_id=None, explanation=why) if why else one))
         return result
 
@@ -227,7 +242,7 @@ class Intake:
     def _reverse(self, row: IncomingPayment, originals: dict[str, Payment]) -> None:
         payment = originals.get(cast("str", row.original_external_id))
         if payment is None:
-            row.explanation = f"The payment {row.original_external_id!r} that it is about is not booked here yet."
+            row.explanation = _not_booked(row)
             return
         if row.currency != payment.currency:
             row.explanation = f"It is in {row.currency}, and the payment was in {payment.currency}."
@@ -258,6 +273,14 @@ def reverse_as_told(session: Session, row: IncomingPayment, payment: Payment, *,
         row.explanation = (
             f"It names payment {payment.id}, of which only {money(amount, row.currency)} was left to go back."
         )
+
+
+def _came_back(payment: Payment) -> str:
+    return f"It names payment {payment.id}, whose money came back again."
+
+
+def _not_booked(row: IncomingPayment) -> str:
+    return f"The payment {row.original_external_id!r} that it is about is not booked here yet."
 
 
 def incoming_of(row: IncomingPayment) -> Incoming:

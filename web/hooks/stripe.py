@@ -121,7 +121,15 @@ def _refunded(found: Object, event: Object) -> Sequence[Incoming]:
 
 
 def _disputed(found: Object, event: Object) -> Sequence[Incoming]:
+    """An inquiry, whose status begins so, takes no money yet."""
+    if _text(found.get("status")).startswith("warning_"):
+        return ()
     return [_back(_id(found["id"]), IncomingKind.CHARGEBACK, found["amount"], found, event)]
+
+
+def _reinstated(found: Object, event: Object) -> Sequence[Incoming]:
+    """A dispute that was won: the money of its payment comes back."""
+    return [_back(f"{_id(found['id'])}/reinstated", IncomingKind.PAYMENT, found["amount"], found, event)]
 
 
 _EVENTS: Final[dict[str, Callable[[Object, Object], Sequence[Incoming]]]] = {
@@ -131,6 +139,8 @@ _EVENTS: Final[dict[str, Callable[[Object, Object], Sequence[Incoming]]]] = {
     "invoice.paid": _invoice,
     "charge.refunded": _refunded,
     "charge.dispute.created": _disputed,
+    "charge.dispute.funds_withdrawn": _disputed,
+    "charge.dispute.funds_reinstated": _reinstated,
 }
 
 

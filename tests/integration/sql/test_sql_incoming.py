@@ -198,6 +198,23 @@ def test_a_refund_finds_its_payment_or_waits_for_it(isp: Isp) -> None:
             review.assign_reversal(session, isp.operator_id, left.id, payment, actor=ACTOR)
 
 
+def test_a_dispute_that_was_won_is_the_same_customers_money(isp: Isp) -> None:
+    """Whatever was told first: the invoice is paid again, nobody else's, and each of the three counts once."""
+    won = _told("d/won", "K-2000", original_external_id="t")
+    events = (_told("t", "K-1042"), _back("d", "t", 1500, "chargeback"), won)
+    (waits,) = _take(isp, won)
+    assert (waits.outcome, "not booked here yet" in waits.explanation) == (Outcome.REVIEW, True)
+    for _ in range(2):
+        for one in events:
+            _take(isp, one)
+    _take(isp, *events, source="other bank")
+    with isp.web() as session:
+        owner = session.query(Subscriber).filter_by(reference="K-1042").one()
+    assert (_count(isp, Payment), _count(isp, PaymentReversal), _count(isp, IncomingPayment)) == (4, 2, 6)
+    held = _paid(isp, owner)
+    assert (held["cash"], held["credit"], held["receivable"]) == (3000, -1500, 0)
+
+
 def test_a_refund_needs_an_id_of_its_own(isp: Isp) -> None:
     """Under its payment's id it would be taken for the payment told again, and be lost; it is refused instead."""
     for told in ([_told("p", "K-1042"), _back("p", "p", 300)], [_back("p", "p", 300)]):

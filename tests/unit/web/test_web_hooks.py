@@ -104,6 +104,10 @@ def test_stripe_refunds_and_disputes_name_their_payment() -> None:
     dispute = {"id": "dp_1", "amount": 1500, "charge": "ch_1", "payment_intent": "pi_1", "currency": "eur"}
     (back,) = stripe.verify(*_stripe(_event("charge.dispute.created", dispute)), SECRET, NOW)
     assert (back.external_id, back.kind, back.original_external_id) == ("dp_1", IncomingKind.CHARGEBACK, "pi_1")
+    (same,) = stripe.verify(*_stripe(_event("charge.dispute.funds_withdrawn", dispute)), SECRET, NOW)
+    (won,) = stripe.verify(*_stripe(_event("charge.dispute.funds_reinstated", dispute)), SECRET, NOW)
+    assert same == back
+    assert (won.external_id, won.kind, won.original_external_id) == ("dp_1/reinstated", IncomingKind.PAYMENT, "pi_1")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +118,7 @@ def test_stripe_refunds_and_disputes_name_their_payment() -> None:
         _event("checkout.session.completed", {**SESSION["data"]["object"], "payment_intent": None}),
         _event("invoice.paid", {**INVOICE["data"]["object"], "payments": None}),
         _event("charge.refunded", {"id": "ch", "currency": "eur", "amount_refunded": 0}),
+        _event("charge.dispute.created", {"id": "dp", "status": "warning_needs_response"}),
     ],
 )
 def test_stripe_events_without_money_tell_nothing(event: Any) -> None:
