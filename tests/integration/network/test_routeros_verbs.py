@@ -18,6 +18,7 @@ from routeros_peers import (
 from network.contract import Outcome
 from network.routeros import errors
 from network.routeros.health import health
+from network.routeros.target import Limits
 from network.routeros.undoing import settle, undo, undo_all
 from network.routeros.verbs import Query, apply, apply_all, observe
 from policy.routeros.objects import Change, Command, Verb
@@ -254,6 +255,35 @@ async def test_many_plans_when_the_link_dies():
                 assert address in have
             elif one.outcome is Outcome.UNREACHABLE:
                 assert address not in have
+
+
+@pytest.mark.parametrize("seed", range(10))
+@asynchronous
+async def test_any_trouble_is_settled(seed):
+    """Whatever goes wrong on the way: looking tells what was done, it is what the router has, and undo is whole."""
+    breaks = dict.fromkeys(Break, 0.02)
+    hasty = Limits(command_timeout_s=0.1)
+    names = [f"n{number}" for number in range(30)]
+    plans = [plan(added(PROFILES, name=name), added(SECRETS, name=name, profile=name)) for name in names]
+    async with simulated(faults=ApiFaults(breaks=breaks, seed=seed)) as router:
+        done = []
+        while len(done) < len(plans):
+            try:
+                async with connected(router, hasty, window=4) as connection:
+                    done += await apply_all(connection, plans[len(done) : len(done) + 10])
+            except errors.NotConnectedError:
+                continue
+        router.switch_faults(breaks={})
+        async with connected(router) as connection:
+            known = [await settle(connection, one) for one in done]
+            there = {(menu, name) for menu in (PROFILES, SECRETS) for name in named(router, menu)}
+            for step in (step for one in known for step in one.steps):
+                item = (step.change.command.menu, step.change.command.key[0][1])
+                assert (item in there) == (step.result.outcome is Outcome.APPLIED), step.result
+            for one in await undo_all(connection, done):
+                assert one.outcome in (Outcome.APPLIED, Outcome.ALREADY_SO)
+        assert named(router) == []
+        assert not set(named(router, PROFILES)) & set(names)
 
 
 @asynchronous
