@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from ispagents.cli import common, service_story
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption, SearchOption
 from ispagents.cli.inputs import PASSWORD_LETTERS, given, local_day, money_minor, optional_moment, read_secret
+from ispagents.cli.output import money_text
 from ispagents.errors import Problem
 from policy.facts import Method
 from sql.customers import (
@@ -26,6 +27,7 @@ from sql.customers import (
 )
 from sql.listing import services
 from sql.models import Operator, Plan, Service, Subscriber
+from sql.money.giving_back import give_back_unused
 from sql.money.plan_changes import change_plan_of
 
 app = typer.Typer(no_args_is_help=True, help="The lines that subscribers have: user name, plan, address, bindings.")
@@ -180,12 +182,22 @@ def unbind_one(username: str, operator: OperatorOption = "", as_json: JsonOption
 
 
 @app.command("close")
-def close(username: str, operator: OperatorOption = "", as_json: JsonOption = False) -> None:
+def close(
+    username: str,
+    give_back: Annotated[
+        bool, typer.Option("--give-back", help="Days that are invoiced and not used become credit; else they stay.")
+    ] = False,
+    operator: OperatorOption = "",
+    as_json: JsonOption = False,
+) -> None:
     """Close a service for good; the change is approved like any other."""
     with common.acting(operator) as (session, operator_id):
+        currency = session.get_one(Operator, operator_id).currency
         service = service_by_username(session, operator_id, username)
+        given_minor = give_back_unused(session, service, actor=common.actor()) if give_back else 0
         close_service(session, service, actor=common.actor())
-        row = _full_row(session, service)
+        given = {"given_back": money_text(given_minor, currency), "given_back_minor": given_minor}
+        row = {**_full_row(session, service), **given}
     common.show_one(row, as_json=as_json)
 
 

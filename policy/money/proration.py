@@ -89,7 +89,9 @@ def unused(lines: Sequence[Line], today: date) -> tuple[Line, ...]:
         sums[key] = (net + part * line.net_minor, tax + part * line.tax_minor, max(end, line.end))
     found = []
     for (plan_id, rate, name), (net, tax, end) in sums.items():
-        back = Line("proration", name, -_rounded(net), rate, -_rounded(tax), plan_id, today, end)
+        # The sum is what people count; net and tax rounded by themselves could be a minor unit more.
+        back_minor, net_minor = _rounded(net + tax), _rounded(net)
+        back = Line("proration", name, -net_minor, rate, net_minor - back_minor, plan_id, today, end)
         if back.net_minor + back.tax_minor < 0:
             found.append(back)
     return tuple(found)

@@ -5,42 +5,27 @@ What it costs is shown first, and what was shown is what is booked: the customer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from policy.money.charging import Place
-from policy.money.pricing import Line
 from policy.money.proration import NO_MONEY, Proration, change_now
 from sql import audit
 from sql.errors import Refused
 from sql.jobs import defer_review
-from sql.models import CreditLine, Operator, Payment, Plan, Service, ServiceBilling, Subscriber
-from sql.money.invoices import InvoiceDraft, LineDraft, issue, line_rows, start_of_day
-from sql.money.ledger import Entry, Posting, local_day, post
+from sql.models import Operator, Plan, Service, ServiceBilling, Subscriber
+from sql.money.giving_back import give_back, invoiced_ahead
+from sql.money.invoices import InvoiceDraft, issue, start_of_day
+from sql.money.ledger import local_day
 from sql.money.places import Moved, Standing, line_drafts, standings, store_places, terms_of
 from sql.money.renewing import renew_ended
-from sql.money.settling import allocate, lock_subscribers
+from sql.money.settling import lock_subscribers
 from sql.sessions import database_time
 
-# What was invoiced of a service for days that are still to come, and what was given back of them before.
-_LINES = text("""
-SELECT line.kind, line.description, line.net_minor, line.tax_basis_points, line.tax_minor, line.plan_id,
-       line.period_start, line.period_end
-FROM invoice_lines AS line JOIN invoices AS invoice ON invoice.id = line.invoice_id
-WHERE line.operator_id = :operator AND line.service_id = :service AND line.period_end > :today
-  AND line.kind IN ('period', 'discount', 'proration') AND invoice.voided_at IS NULL
-UNION ALL
-SELECT line.kind, line.description, line.net_minor, line.tax_basis_points, line.tax_minor, line.plan_id,
-       line.period_start, line.period_end
-FROM credit_lines AS line JOIN payments AS payment ON payment.id = line.payment_id
-WHERE line.operator_id = :operator AND line.service_id = :service AND line.period_end > :today
-  AND payment.reversed_minor = 0
-""")
 _MARK_FIRST = text("SELECT review_service(:operator, :service)")
 
 
@@ -83,12 +68,11 @@ def preview_change(session: Session, service: Service, plan: Plan, *, at_period_
             f"{service.username!r} has prepaid time until {one.prepaid_until.isoformat(timespec='minutes')}; "
             "let the new plan begin then, with --at-period-end."
         )
-    known = {"operator": operator.id, "service": service.id, "today": today}
     proration, place = change_now(
         one.place,
         one.plan,
         terms_of(plan),
-        [Line(*row) for row in session.execute(_LINES, known)],
+        invoiced_ahead(session, operator.id, service.id, today),
         one.discounts,
         today,
         days_before=operator.invoice_days_before,
@@ -162,44 +146,5 @@ def _begin(session: Session, operator: Operator, change: PlanChange, one: Standi
         due_at = start_of_day(change.on + timedelta(days=operator.due_days), operator)
         issue(session, operator, [InvoiceDraft(subscriber, due_at, drafts, change.plan.name)], actor=actor)
     elif change.proration.to_pay_minor < 0:
-        _give_back(session, operator, subscriber, drafts, change, actor)
+        give_back(session, operator, subscriber.id, drafts, f"unused days before {change.plan.name}", actor=actor)
     renew_ended(session, operator, [subscriber.id], actor=actor)
-
-
-def _give_back(
-    session: Session,
-    operator: Operator,
-    subscriber: Subscriber,
-    lines: Sequence[LineDraft],
-    change: PlanChange,
-    actor: str,
-) -> None:
-    """A credit made of lines: revenue and tax go back as they were booked, and the customer has so much more."""
-    amount = -change.proration.to_pay_minor
-    payment = Payment(
-        operator_id=operator.id,
-        subscriber_id=subscriber.id,
-        kind="credit",
-        amount_minor=amount,
-        currency=operator.currency,
-        method="credit",
-        note=f"unused days before {change.plan.name}"[:200],
-        booked_by=actor,
-    )
-    session.add(payment)
-    session.flush()
-    session.execute(insert(CreditLine), line_rows({"operator_id": operator.id, "payment_id": payment.id}, lines))
-    postings = [
-        Posting("discount" if line.kind == "discount" else "revenue", -line.net_minor, plan_id=line.plan_id)
-        for line in lines
-        if line.net_minor
-    ]
-    tax = -sum(line.tax_minor for line in lines)
-    entry = Entry(
-        "credit",
-        subscriber.id,
-        [*postings, *([Posting("tax", tax)] if tax else []), Posting("credit", -amount)],
-        payment_id=payment.id,
-    )
-    post(session, operator, local_day(session, operator), [entry], actor=actor)
-    allocate(session, operator, [subscriber.id], actor=actor)

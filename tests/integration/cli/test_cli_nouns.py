@@ -167,7 +167,8 @@ def test_what_is_wanted_of_a_service_changes(isp: Any) -> None:
     row = isp.ok("service", "set", "zofia", "--address", "", "--route", "", "--prepaid-until", "none")
     assert (row["address"], row["routes"], row["prepaid_until"]) == ("", [], None)
     assert "released_mac" in isp.ok("service", "unbind", "zofia")
-    assert isp.ok("service", "close", "zofia")["standing"] == "closed"
+    closed = isp.ok("service", "close", "zofia", "--give-back")
+    assert (closed["standing"], closed["given_back"]) == ("closed", "0.00 EUR")
     assert "is closed" in isp.refused("service", "set", "zofia", "--plan", "Office")
 
 

@@ -9,6 +9,8 @@ from shop import Shop
 
 from sql.errors import Refused
 from sql.models import Invoice, Payment, Service, ServiceBilling, Subscriber
+from sql.money.extras import add_discount
+from sql.money.giving_back import give_back_unused
 from sql.money.ledger import balances
 from sql.money.payments import ReversalKind, reverse_payment
 from sql.money.plan_changes import PlanChange, change_plan_of, preview_change
@@ -64,6 +66,22 @@ def test_up_and_down_again_costs_the_days_of_each(database: Database) -> None:
     assert sum(held.values()) == 0
     again = _preview(shop, service, large).proration
     assert (again.credit_minor, again.charge_minor) == (2800, 5600)
+
+
+def test_who_leaves_gets_the_unused_days_once(database: Database) -> None:
+    """Today and later, at the discount that was given, with the tax of them; the open invoice is paid by them first."""
+    shop = Shop(database)
+    service = shop.sell("zofia", shop.plan("small", 2800, **TAX), WEEK_AGO)
+    with shop.isp.web() as session:
+        add_discount(session, shop.isp.fresh(service), reason="x", actor=ACTOR, percent_basis_points=5000)
+    shop.night(TODAY)
+    for expected in (1050, 0):
+        with shop.isp.web() as session:
+            assert give_back_unused(session, session.get_one(Service, service.id), actor=ACTOR) == expected
+    _, credit, held = _held(shop, service)
+    assert (credit, held["receivable"], held["credit"]) == (0, 350, 0)
+    assert abs(held["tax"] + 58) <= 1  # of 350, rounded line by line
+    assert sum(held.values()) == 0
 
 
 def test_days_that_were_given_back_are_taken_back_as_they_were_booked(database: Database) -> None:

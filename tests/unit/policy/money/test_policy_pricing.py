@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from policy.money.amounts import share, split, taxed
 from policy.money.periods import Period, Unit, span_at
-from policy.money.pricing import Discount, Fee, Terms, price_days, price_fees, price_prepaid, together
+from policy.money.pricing import Discount, Fee, Line, Terms, price_days, price_fees, price_prepaid, together
 from policy.money.proration import Proration, unused
 
 MONTH = Period(1, Unit.MONTH)
@@ -124,6 +124,13 @@ def test_changing_plans_costs_the_days_of_each(first, later):
     if first.tax_included:
         assert abs(asked - wanted) <= 4 * len(later) + 1
     assert sum(line.net_minor for line in unused(lines, span.end)) == 0
+
+
+def test_days_are_given_back_to_the_minor_unit_that_was_asked_for_them() -> None:
+    """Half of 14.00, although half of its net and half of its tax end in halves of a cent."""
+    lines = [Line("period", "x", 1167, 2000, 233, 1, date(2026, 1, 1), date(2026, 1, 29))]
+    (back,) = unused(lines, date(2026, 1, 15))
+    assert (back.net_minor, back.tax_minor) == (-584, -116)
 
 
 def test_an_upgrade_is_shown_to_the_minor_unit():
