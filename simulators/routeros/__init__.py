@@ -14,6 +14,7 @@ Where to look::
     standing     what a customer gets now: rate and lists
     firewall     what passes: filter, nat, tracked connections, fasttrack
     joined       the same router's NAS (`simulators.nas`): its sessions are the API's too
+    entries      entries of address lists with a timeout or a DNS name
     certificates the row of /certificate
     device       a router's state: menus, customers online, what a change brings about
     menus        the form of a menu; menus_access, _hotspot, _network and _system are the tables

@@ -109,7 +109,7 @@ class Commands:
         wanted = arguments.pop(".proplist", None)
         unknown = set(arguments) - PRINT_ARGUMENTS
         if unknown:
-            raise TrapError("unknown parameter", traps.ARGUMENT)
+            raise traps.unknown(min(unknown), self._device.settings.release)
         rows: Iterable[Row] = table
         if "from" in arguments:
             rows = self._rows(table, arguments["from"])
@@ -165,7 +165,7 @@ class Commands:
         if place is None:
             return None
         if not table.menu.ordered:
-            raise TrapError("unknown parameter", traps.ARGUMENT)
+            raise traps.unknown("place-before", self._device.settings.release)
         return self._place(table, place)
 
     def _meant(self, table: Table, request: Request) -> list[Row]:
@@ -214,9 +214,14 @@ class Commands:
             raise TrapError("no such command", traps.MISSING)
         rows = self._meant(table, request)
         destination = request.arguments.get("destination", "")
-        before = self._place(table, destination) if destination else None
+        # A destination that is gone means the end, without a word (measured by others on 7.23)
+        before = table.get(destination) if destination else None
         for row in rows:
+            if row is before:
+                raise TrapError("failure: can not move object before itself")
+        for row in (*rows, *([before] if before is not None else [])):
             self._movable(table, row)
+        for row in rows:
             table.move(row, before)
         return Answer()
 

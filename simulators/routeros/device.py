@@ -11,7 +11,8 @@ from simulators.routeros.certificates import NAME as CERTIFICATE_NAME
 from simulators.routeros.certificates import certificate_fields, date_and_time
 from simulators.routeros.commands import Answer, Request
 from simulators.routeros.customers import Customers
-from simulators.routeros.fields import seconds_of, time_text
+from simulators.routeros.entries import ADDRESS_LISTS, Entries
+from simulators.routeros.fields import time_text
 from simulators.routeros.firewall import FILTER, Firewall
 from simulators.routeros.joined import JoinedNas
 from simulators.routeros.menus_access import ACCESS
@@ -26,7 +27,6 @@ MENUS = (*ACCESS, *NETWORK, *SYSTEM)
 Special = tuple[str, Callable[[Request], Answer]]  # the policy it takes, and what it does
 RADIUS_COUNTERS = ("pending", "requests", "accepts", "rejects", "resends", "timeouts", "bad-replies")
 FASTTRACK_COMMENT = "special dummy rule to show fasttrack counters"
-ADDRESS_LIST = "/ip/firewall/address-list"
 
 
 class Device:
@@ -49,6 +49,8 @@ class Device:
         self.no_such_item = "no such item" if settings.release >= (7,) else "no such item (4)"
         self.customers = Customers(self)
         self.firewall = Firewall(self)
+        self.entries = Entries(self)
+        self.resolve = self.entries.resolve
         self.joined: JoinedNas | None = None
         self.radius_counters = dict.fromkeys(RADIUS_COUNTERS, 0)  # what /radius/monitor shows without a NAS
         self.ppp_login = self.customers.ppp_login
@@ -65,11 +67,10 @@ class Device:
 
     def add(self, table: Table, values: Fields, before: Row | None = None) -> Row:
         """Add a row; raises TrapError."""
-        timed = table.menu.path == ADDRESS_LIST and "timeout" in values
+        timed = table.menu.path in ADDRESS_LISTS and "timeout" in values
         row = table.add(values, before=before, dynamic=timed)
-        if table.menu.path == ADDRESS_LIST:
-            row.fields["creation-time"] = " ".join(self.now_texts())
-            self._time_entry(table, row)
+        if table.menu.path in ADDRESS_LISTS:
+            self.entries.added(table, row)
         elif table.menu.path == FILTER:
             self._show_fasttrack()
         return row
@@ -83,6 +84,10 @@ class Device:
         table.change(row, values, unset)
         if table.menu.path == FILTER:
             self._show_fasttrack()
+        elif table.menu.path in ADDRESS_LISTS:
+            self.entries.follow(table, row)
+            if "timeout" in {*values, *unset}:
+                self.entries.time(table, row)
         if name in values and values[name] != old:
             self.store.rename(table.menu.path, old, values[name])
         if table.menu.path == "/radius/incoming" and "accept" in values and self.joined is not None:
@@ -92,12 +97,16 @@ class Device:
         """Remove a row; raises TrapError for what cannot go."""
         if row.fields.get(table.menu.name_field) in table.menu.builtin:
             raise TrapError("failure: can not remove default item")
+        if table.menu.path == "/user/group" and self.store["/user"].having(group=row.fields["name"]):
+            raise TrapError("failure: group has some users")
         if row.on_removed is not None:
             row.on_removed()
             return
         table.remove(row)
         if table.menu.path == FILTER:
             self._show_fasttrack()
+        elif table.menu.path in ADDRESS_LISTS:
+            self.entries.gone(table, row)
         name = row.fields.get(table.menu.name_field, "")
         if name and not row.dynamic:
             # What named it shows its id from now on: a reference into nothing, as RouterOS prints it
@@ -118,6 +127,8 @@ class Device:
         self.customers.forget()
         for table in self.store.tables.values():
             table.forget_dynamic(self.boot)
+        self.entries.forget()
+        self._show_fasttrack()
         self.booted_s = self.clock.now()
 
     def now_texts(self) -> tuple[str, str]:
@@ -135,7 +146,7 @@ class Device:
 
     def _changeable(self, table: Table) -> frozenset[str]:
         """Return what may be changed in a row that the router made."""
-        if table.menu.path != ADDRESS_LIST:
+        if table.menu.path not in ADDRESS_LISTS:
             return frozenset()
         return frozenset({"comment", "timeout"} if self.settings.timeout_changeable else {"comment"})
 
@@ -149,14 +160,6 @@ class Device:
             table.add(fields, before=next(iter(table)), dynamic=True)
         elif dummy is not None and not tracks:
             table.remove(dummy)
-
-    def _time_entry(self, table: Table, row: Row) -> None:
-        seconds = row.fields.get("timeout")
-        if seconds is None:
-            return
-        ends_at_s = self.clock.now() + (seconds_of(seconds) or 0)
-        table.end_at(row, ends_at_s)
-        row.live = lambda: {"timeout": time_text(max(ends_at_s - self.clock.now(), 0.0))}
 
     def _reboot(self, _: Request) -> Answer:
         self.reboot()

@@ -35,6 +35,7 @@ class Field:
     hidden: bool = False  # never shown
     refers: str = ""  # the menu whose row this names
     refers_also: tuple[str, ...] = ()  # words that are allowed beside names
+    means_unset: tuple[str, ...] = ()  # words that take the property away: print then leaves it out
     since: Version = ()
     until: Version = ()  # the first version without it
 
@@ -191,6 +192,15 @@ def networks(argument: str, value: str) -> str:
         return ",".join(str(ipaddress.IPv4Network(part, strict=False)) for part in value.split(",") if part)
     except ValueError as error:
         raise traps.invalid(argument) from error
+
+
+def ports(argument: str, value: str) -> str:
+    """Ports and ranges of ports, separated by commas."""
+    for part in value.split(","):
+        first, _, last = part.partition("-")
+        for end in (first, last or first):
+            number(0, 65_535)(argument, end)
+    return value
 
 
 def rate_limit(argument: str, value: str) -> str:

@@ -24,12 +24,13 @@ _PASSED_OVER = frozenset({"chain", "comment", "disabled", "dynamic", "invalid", 
 
 
 class Packet(NamedTuple):
-    """The first packet of a connection, or one within it (`state`)."""
+    """The first packet of a connection, or one within it (`state`). `port` is where it goes."""
 
     source: str
     destination: str
     protocol: str = "tcp"
     port: int = 443
+    source_port: int = CLIENT_PORT
     state: str = "new"
     dst_nat: bool = False
     interface: str = ""
@@ -110,7 +111,7 @@ class Firewall:
             destination,
             fields["protocol"],
             int(port),
-            "established" if tracked else "new",
+            state="established" if tracked else "new",
             dst_nat=fields["dst-address"] != fields["reply-src-address"],
             interface=online.interface if online is not None else "",
         )
@@ -118,7 +119,14 @@ class Firewall:
 
     def _forwards(self, packet: Packet, row: Row | None = None) -> bool:
         """Tell whether a packet and the answer to it pass; a fasttrack rule takes a tracked connection out of both."""
-        answer = Packet(packet.destination, packet.source, packet.protocol, CLIENT_PORT, "established", packet.dst_nat)
+        answer = packet._replace(
+            source=packet.destination,
+            destination=packet.source,
+            port=packet.source_port,
+            source_port=packet.port,
+            state="established",
+            interface="",
+        )
         for one in (packet, answer):
             verdict = self._walk(FILTER, "forward", one)
             if verdict is None:
@@ -135,7 +143,7 @@ class Firewall:
         seen = Seen(packet, lists_of(entries, packet.source), lists_of(entries, packet.destination))
         for row in self._device[menu]:
             rule = row.fields
-            if rule["chain"] != chain or rule["disabled"] == "true" or not _matches(rule, seen):
+            if rule["chain"] != chain or rule.get("disabled") == "true" or not _matches(rule, seen):
                 continue
             if rule["action"] == "return":
                 return None
@@ -159,8 +167,11 @@ def _matches(rule: Fields, seen: Seen) -> bool:
 
 
 def _in_ports(text: str, port: int) -> bool:
-    first, _, last = text.partition("-")
-    return int(first) <= port <= int(last or first)
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if int(first) <= port <= int(last or first):
+            return True
+    return False
 
 
 _NUMBERS = {"tcp": "6", "udp": "17", "icmp": "1"}
@@ -170,8 +181,9 @@ _MATCHERS: dict[str, Callable[[str, Seen], bool]] = {
     "src-address-list": lambda text, seen: text in seen.source_lists,
     "dst-address-list": lambda text, seen: text in seen.destination_lists,
     "protocol": lambda text, seen: text in {seen.packet.protocol, _NUMBERS.get(seen.packet.protocol, "")},
-    "dst-port": lambda text, seen: any(_in_ports(part, seen.packet.port) for part in text.split(",")),
-    "port": lambda text, seen: any(_in_ports(part, seen.packet.port) for part in text.split(",")),
+    "dst-port": lambda text, seen: _in_ports(text, seen.packet.port),
+    "src-port": lambda text, seen: _in_ports(text, seen.packet.source_port),
+    "port": lambda text, seen: _in_ports(text, seen.packet.port) or _in_ports(text, seen.packet.source_port),
     "connection-state": lambda text, seen: seen.packet.state in text.split(","),
     "connection-nat-state": lambda text, seen: seen.packet.dst_nat and text == "dstnat",
     "in-interface": lambda text, seen: (

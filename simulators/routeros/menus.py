@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from simulators.routeros.fields import Field, Kind, Version, flag, text
 
 Row = dict[str, str]
 
 
+class Unique(NamedTuple):
+    """A key of which there is one row only. `among_enabled`: a disabled row neither clashes nor is refused."""
+
+    fields: tuple[str, ...]
+    refusal: str
+    among_enabled: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Menu:
-    """One menu. `unique` pairs the fields of a key with the text that refuses a second row of the same key."""
+    """One menu: its fields, its keys, and what may be done."""
 
     path: str
     fields: tuple[Field, ...]
-    unique: tuple[tuple[tuple[str, ...], str], ...] = ()
+    unique: tuple[Unique, ...] = ()
     single: bool = False  # settings without rows, such as /system/identity
     ordered: bool = False  # move and place-before mean something
     addable: bool = True

@@ -20,7 +20,7 @@ from simulators.routeros.fields import (
     text,
     time,
 )
-from simulators.routeros.menus import COMMENT, COMMON, DISABLED, DYNAMIC, NO_ADDRESS, Menu, field_of, shown
+from simulators.routeros.menus import COMMENT, COMMON, DISABLED, DYNAMIC, NO_ADDRESS, Menu, Unique, field_of, shown
 from simulators.routeros.menus_hotspot import HOTSPOT
 
 _YES_NO_DEFAULT = choice("yes", "no", "default")
@@ -45,7 +45,7 @@ PPP = (
             *shown("last-logged-out", "last-caller-id", "last-disconnect-reason"),
             *COMMON,
         ),
-        unique=((("name",), "failure: secret with the same name already exists"),),
+        unique=(Unique(("name",), "failure: secret with the same name already exists"),),
     ),
     Menu(
         path="/ppp/profile",
@@ -81,7 +81,7 @@ PPP = (
             field_of("default", flag, "false", read_only=True),
             COMMENT,
         ),
-        unique=((("name",), "failure: profile with the same name already exists"),),
+        unique=(Unique(("name",), "failure: profile with the same name already exists"),),
         at_start=(
             {"name": "default", "default": "true"},
             {"name": "default-encryption", "use-encryption": "yes", "default": "true"},
@@ -146,7 +146,7 @@ DHCP = (
             DISABLED,
             COMMENT,
         ),
-        unique=((("name",), "failure: dhcp-server with such name already exists"),),
+        unique=(Unique(("name",), "failure: server with such name already exists"),),
     ),
     Menu(
         path="/ip/dhcp-server/lease",
@@ -155,7 +155,7 @@ DHCP = (
             field_of("mac-address", or_empty(mac)),
             field_of("client-id"),
             field_of("address-lists", default=""),
-            field_of("server", default=None, refers="/ip/dhcp-server", refers_also=("all",)),
+            field_of("server", refers="/ip/dhcp-server", means_unset=("all",)),
             field_of("dhcp-option", default=""),
             field_of("dhcp-option-set"),
             field_of("rate-limit", rate_limit),
@@ -167,12 +167,20 @@ DHCP = (
             field_of("queue-type"),
             field_of("routes"),
             _QUEUE_PLACE,
-            *shown("status", "expires-after", "last-seen", "active-address", "active-mac-address", "active-client-id"),
-            *shown("active-server", "host-name", "radius", "blocked"),
+            field_of("status", default="waiting", read_only=True),
+            field_of("last-seen", default="never", read_only=True),
+            field_of("blocked", flag, "false", read_only=True),
+            field_of("radius", flag, "false", read_only=True),
+            *shown("expires-after", "active-address", "active-mac-address", "active-client-id"),
+            *shown("active-server", "host-name"),
             DYNAMIC,
             *COMMON,
         ),
-        unique=((("address", "server"), "failure: already have static lease with this IP address"),),
+        unique=(
+            Unique(("address",), "failure: already have static lease with this IP address"),
+            Unique(("mac-address", "server"), "failure: already have static lease for this client", among_enabled=True),
+        ),
+        cannot_change_dynamic="failure: can not change dynamic lease",
         name_field="address",
     ),
     Menu(
@@ -195,7 +203,7 @@ DHCP = (
             field_of("domain"),
             COMMENT,
         ),
-        unique=((("address",), "failure: already have such network"),),
+        unique=(Unique(("address",), "failure: such network already exists"),),
         name_field="address",
     ),
     Menu(
@@ -206,7 +214,7 @@ DHCP = (
             field_of("next-pool", refers="/ip/pool", refers_also=("none",)),
             COMMENT,
         ),
-        unique=((("name",), "failure: pool with such name exists"),),
+        unique=(Unique(("name",), "failure: pool with such name exists"),),
     ),
 )
 

@@ -15,7 +15,7 @@ from simulators.routeros.fields import (
     text,
     time,
 )
-from simulators.routeros.menus import COMMON, DYNAMIC, NO_ADDRESS, Menu, field_of, shown
+from simulators.routeros.menus import COMMON, DYNAMIC, NO_ADDRESS, Menu, Unique, field_of, shown
 
 _QUEUE_PLACE = field_of("insert-queue-before")
 _USER_LIMITS = (
@@ -53,7 +53,7 @@ HOTSPOT = (
             field_of("split-user-domain", flag, "false"),
             field_of("default", flag, "false", read_only=True),
         ),
-        unique=((("name",), "failure: already have profile with such name"),),
+        unique=(Unique(("name",), "failure: already have profile with such name"),),
         at_start=({"name": "default", "default": "true"},),
         builtin=frozenset({"default"}),
     ),
@@ -70,7 +70,7 @@ HOTSPOT = (
             field_of("disabled", flag, "true"),
             *shown("invalid", "HTTPS"),
         ),
-        unique=((("name",), "failure: already have server with such name"),),
+        unique=(Unique(("name",), "failure: already have server with such name"),),
     ),
     Menu(
         path="/ip/hotspot/user",
@@ -87,7 +87,7 @@ HOTSPOT = (
             *shown("uptime", "bytes-in", "bytes-out", "packets-in", "packets-out", "dynamic"),
             *COMMON,
         ),
-        unique=((("name", "server"), "failure: already have user with this name for this server"),),
+        unique=(Unique(("name", "server"), "failure: already have user with this name for this server"),),
     ),
     Menu(
         path="/ip/hotspot/user/profile",
@@ -113,7 +113,7 @@ HOTSPOT = (
             field_of("on-logout"),
             field_of("default", flag, "false", read_only=True),
         ),
-        unique=((("name",), "failure: already have user profile with such name"),),
+        unique=(Unique(("name",), "failure: already have user profile with such name"),),
         at_start=({"name": "default", "default": "true"},),
         builtin=frozenset({"default"}),
     ),
@@ -185,6 +185,9 @@ HOTSPOT = (
         path="/ip/hotspot/walled-garden",
         fields=(
             field_of("action", choice("allow", "deny"), "allow"),
+            field_of("src-address", or_empty(list_address)),
+            field_of("dst-address", or_empty(list_address)),
+            field_of("method"),
             field_of("dst-host", default=""),
             field_of("dst-port", default=""),
             field_of("path"),
@@ -201,6 +204,7 @@ HOTSPOT = (
         fields=(
             field_of("action", choice("accept", "drop", "reject"), "accept"),
             field_of("dst-address", or_empty(list_address)),
+            field_of("src-address", or_empty(list_address)),
             field_of("dst-address-list"),
             field_of("dst-host"),
             field_of("dst-port"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simulators.routeros.fields import (
     Field,
     addresses,
@@ -12,12 +14,13 @@ from simulators.routeros.fields import (
     number,
     or_empty,
     pair,
+    ports,
     rate,
     target,
     text,
     time,
 )
-from simulators.routeros.menus import COMMENT, COMMON, DISABLED, DYNAMIC, INVALID, Menu, field_of, shown
+from simulators.routeros.menus import COMMENT, COMMON, DISABLED, DYNAMIC, INVALID, Menu, Unique, field_of, shown
 
 _RATES = pair(rate)
 
@@ -47,7 +50,7 @@ QUEUES = (
             DYNAMIC,
             *COMMON,
         ),
-        unique=((("name",), "failure: already have such name"),),
+        unique=(Unique(("name",), "failure: already have such name"),),
         ordered=True,
         cannot_change_dynamic="failure: can not change dynamic queue",
         cannot_remove_dynamic="failure: can not remove dynamic queue",
@@ -55,7 +58,7 @@ QUEUES = (
     Menu(
         path="/queue/type",
         fields=(field_of("name", required=True), field_of("kind", required=True), field_of("default", read_only=True)),
-        unique=((("name",), "failure: already have such name"),),
+        unique=(Unique(("name",), "failure: already have such name"),),
         at_start=(
             {"name": "default", "kind": "pfifo", "default": "true"},
             {"name": "default-small", "kind": "pfifo", "default": "true"},
@@ -81,7 +84,7 @@ QUEUES = (
             INVALID,
             *COMMON,
         ),
-        unique=((("name",), "failure: already have such name"),),
+        unique=(Unique(("name",), "failure: already have such name"),),
     ),
 )
 
@@ -100,9 +103,9 @@ def _rule_fields(*more: Field) -> tuple[Field, ...]:
         field_of("dst-address-type"),
         field_of("src-mac-address"),
         field_of("protocol"),
-        field_of("src-port"),
-        field_of("dst-port"),
-        field_of("port"),
+        field_of("src-port", or_empty(negatable(ports))),
+        field_of("dst-port", or_empty(negatable(ports))),
+        field_of("port", or_empty(negatable(ports))),
         field_of("in-interface"),
         field_of("out-interface"),
         field_of("in-interface-list"),
@@ -119,12 +122,17 @@ def _rule_fields(*more: Field) -> tuple[Field, ...]:
         field_of("jump-target"),
         field_of("address-list"),
         field_of("address-list-timeout"),
-        field_of("log", flag, "false"),
-        field_of("log-prefix", default=""),
+        # Since 7 these are printed only where somebody has written them, whatever they say (measured by others on 7.23)
+        field_of("log", flag, "false", until=(7,)),
+        field_of("log-prefix", default="", until=(7,)),
+        field_of("disabled", flag, "false", until=(7,)),
+        field_of("log", flag, since=(7,)),
+        field_of("log-prefix", since=(7,)),
+        field_of("disabled", flag, since=(7,)),
         *shown("bytes", "packets"),
         INVALID,
         DYNAMIC,
-        *COMMON,
+        COMMENT,
     )
 
 
@@ -142,20 +150,59 @@ _FILTER = choice(*_VERDICTS, "reject", "tarpit", "fasttrack-connection")
 _NAT = choice(*_VERDICTS, "dst-nat", "src-nat", "masquerade", "redirect", "netmap", "same")
 _MANGLE = choice(*_VERDICTS, "mark-connection", "mark-packet", "mark-routing", "change-mss", "set-priority")
 
-FIREWALL = (
-    Menu(
-        path="/ip/firewall/address-list",
-        fields=(
-            field_of("list", required=True),
-            field_of("address", list_address, required=True),
-            *shown("creation-time"),
-            field_of("timeout", time(), None),
-            DYNAMIC,
-            *COMMON,
-        ),
-        unique=((("address", "list"), "failure: already have such entry"),),
-        name_field="",
+_ADDRESS_LIST = Menu(
+    path="/ip/firewall/address-list",
+    fields=(
+        field_of("list", required=True),
+        field_of("address", list_address, required=True),
+        *shown("creation-time"),
+        field_of("timeout", time(), None),
+        DYNAMIC,
+        *COMMON,
     ),
+    unique=(Unique(("address", "list"), "failure: already have such entry", among_enabled=True),),
+    name_field="",
+)
+_LIST_FIELDS_6 = tuple(
+    field_of("address", text, required=True) if one.name == "address" else one for one in _ADDRESS_LIST.fields
+)
+_CONNECTIONS = Menu(
+    path="/ip/firewall/connection",
+    fields=shown(
+        "protocol",
+        "src-address",
+        "dst-address",
+        "reply-src-address",
+        "reply-dst-address",
+        "icmp-type",
+        "tcp-state",
+        "timeout",
+        "connection-mark",
+        "connection-type",
+        "orig-bytes",
+        "repl-bytes",
+        "orig-rate",
+        "repl-rate",
+        "orig-packets",
+        "repl-packets",
+        "seen-reply",
+        "assured",
+        "confirmed",
+        "dying",
+        "fasttrack",
+        "srcnat",
+        "dstnat",
+        "expected",
+        "hw-offload",
+    ),
+    addable=False,
+    editable=False,
+    name_field="",
+)
+
+FIREWALL = (
+    _ADDRESS_LIST,
+    replace(_ADDRESS_LIST, path="/ipv6/firewall/address-list", fields=_LIST_FIELDS_6),
     Menu(
         path="/ip/firewall/filter",
         fields=_rule_fields(
@@ -164,8 +211,8 @@ FIREWALL = (
             field_of("hw-offload", flag, None, since=(7,)),
         ),
         ordered=True,
-        cannot_change_dynamic="failure: can not change builtin",
-        cannot_remove_dynamic="failure: can not remove builtin",
+        cannot_change_dynamic="failure: cannot change builtin",
+        cannot_remove_dynamic="failure: cannot remove builtin",
         name_field="",
     ),
     Menu(
@@ -176,8 +223,8 @@ FIREWALL = (
             field_of("to-ports"),
         ),
         ordered=True,
-        cannot_change_dynamic="failure: can not change builtin",
-        cannot_remove_dynamic="failure: can not remove builtin",
+        cannot_change_dynamic="failure: cannot change builtin",
+        cannot_remove_dynamic="failure: cannot remove builtin",
         name_field="",
     ),
     Menu(
@@ -191,43 +238,12 @@ FIREWALL = (
             field_of("passthrough", flag, None),
         ),
         ordered=True,
-        cannot_change_dynamic="failure: can not change builtin",
-        cannot_remove_dynamic="failure: can not remove builtin",
+        cannot_change_dynamic="failure: cannot change builtin",
+        cannot_remove_dynamic="failure: cannot remove builtin",
         name_field="",
     ),
-    Menu(
-        path="/ip/firewall/connection",
-        fields=shown(
-            "protocol",
-            "src-address",
-            "dst-address",
-            "reply-src-address",
-            "reply-dst-address",
-            "icmp-type",
-            "tcp-state",
-            "timeout",
-            "connection-mark",
-            "connection-type",
-            "orig-bytes",
-            "repl-bytes",
-            "orig-rate",
-            "repl-rate",
-            "orig-packets",
-            "repl-packets",
-            "seen-reply",
-            "assured",
-            "confirmed",
-            "dying",
-            "fasttrack",
-            "srcnat",
-            "dstnat",
-            "expected",
-            "hw-offload",
-        ),
-        addable=False,
-        editable=False,
-        name_field="",
-    ),
+    _CONNECTIONS,
+    replace(_CONNECTIONS, path="/ipv6/firewall/connection"),
 )
 
 INTERFACES = (
@@ -241,7 +257,7 @@ INTERFACES = (
             DISABLED,
             COMMENT,
         ),
-        unique=((("name",), "failure: already have interface with such name"),),
+        unique=(Unique(("name",), "failure: already have interface with such name"),),
         addable=False,
         removable=False,
     ),
@@ -256,7 +272,7 @@ INTERFACES = (
             DYNAMIC,
             *COMMON,
         ),
-        unique=((("address", "interface"), "failure: already have such address"),),
+        unique=(Unique(("address", "interface"), "failure: already have such address"),),
         name_field="address",
     ),
 )

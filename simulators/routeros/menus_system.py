@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulators.routeros.fields import choice, flag, networks, number, or_empty, text
-from simulators.routeros.menus import COMMENT, COMMON, DISABLED, NO_ADDRESS, Menu, field_of, shown
+from simulators.routeros.menus import COMMENT, COMMON, DISABLED, NO_ADDRESS, Menu, Unique, field_of, shown
 from simulators.routeros.traps import no_match
 
 POLICIES = (
@@ -109,6 +109,10 @@ SYSTEM = (
         path="/ip/service",
         fields=(
             *shown("name"),
+            field_of("proto", default="tcp", read_only=True, since=(7,)),
+            field_of("dynamic", flag, "false", read_only=True, since=(7,)),
+            *shown("connection", "local", "remote"),
+            field_of("max-sessions", number(1, 1000), "20", since=(7,)),
             field_of("port", number(1, 65535)),
             field_of("address", or_empty(networks), ""),
             field_of("certificate", refers="/certificate", refers_also=("none", "*0")),
@@ -139,7 +143,7 @@ SYSTEM = (
             field_of("skin", default="default"),
             COMMENT,
         ),
-        unique=((("name",), "failure: group with the same name already exists"),),
+        unique=(Unique(("name",), "failure: group with the same name already exists"),),
         write_policy="policy",
         at_start=(
             {"name": "read", "policy": _policies(_READS)},
@@ -158,7 +162,7 @@ SYSTEM = (
             *shown("last-logged-in", "expired"),
             *COMMON,
         ),
-        unique=((("name",), "failure: user with the same name already exists"),),
+        unique=(Unique(("name",), "failure: user with the same name already exists"),),
         write_policy="policy",
     ),
     Menu(
@@ -168,7 +172,7 @@ SYSTEM = (
             *shown("common-name", "subject-alt-name", "issuer", "serial-number", "fingerprint", "invalid-before"),
             *shown("invalid-after", "expires-after", "key-type", "private-key", "trusted", "expired", "issued"),
         ),
-        unique=((("name",), "failure: already have certificate with such name"),),
+        unique=(Unique(("name",), "failure: already have certificate with such name"),),
         addable=False,
     ),
 )

@@ -13,6 +13,7 @@ from simulators.routeros.commands import Answer, Commands, Request, read_request
 from simulators.routeros.device import Device
 from simulators.routeros.permissions import allowed_from, log_in
 from simulators.routeros.settings import CHALLENGE_LOGIN_UNTIL, EMPTY_SINCE, PLAIN_LOGIN_SINCE, Break
+from simulators.routeros.store import Row
 from simulators.routeros.traps import TrapError
 from simulators.routeros.trouble import Trouble
 from simulators.routeros.words import SENTENCE_BYTES_MAX, Decoder, FramingError, encode
@@ -34,6 +35,7 @@ class Connection(asyncio.Protocol):
         self._source = ""
         self._waiting: dict[str | None, list[Timer]] = {}  # what is still under way, by tag
         self._due_s = 0.0
+        self._shown: Row | None = None
 
     # -- the socket ---------------------------------------------------------------------------------------------------
 
@@ -49,9 +51,12 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         self._open_ones.add(self)
+        self._show(service.fields)
 
     def connection_lost(self, _: Exception | None) -> None:
         self._open_ones.discard(self)
+        if self._shown is not None:
+            self._device["/ip/service"].remove(self._shown)
         for timers in self._waiting.values():
             for timer in timers:
                 timer.cancel()
@@ -65,6 +70,15 @@ class Connection(asyncio.Protocol):
         # What came first is seen first, whatever the jitter
         self._due_s = max(self._due_s, self._device.clock.now() + delay_s)
         self._device.clock.call_later(self._due_s - self._device.clock.now(), lambda: self._take(data))
+
+    def _show(self, service: Mapping[str, str]) -> None:
+        """Add this connection to /ip/service, as version 7 does (measured by others on 7.23)."""
+        settings = self._device.settings
+        if settings.release >= (7,) and settings.shows_connections:
+            ends = [self._transport.get_extra_info(name) for name in ("sockname", "peername")]
+            local, remote = (f"{host}:{port}" for host, port in ends)
+            fields = {"name": self._service, "port": service["port"], "connection": "true", "proto": "tcp"}
+            self._shown = self._device["/ip/service"].add({**fields, "local": local, "remote": remote}, dynamic=True)
 
     def drop(self) -> None:
         """End the connection without a word, as a dying router does."""

@@ -88,6 +88,7 @@ class RouterOsSettings:
     interfaces: tuple[str, ...] = ("ether1", "ether2", "ether3", "ether4", "ether5")
     rows_max: Mapping[str, int] = field(default_factory=dict)  # a menu with this many rows takes no more
     boot_s: float = 0.0  # how long a rebooting router refuses connections
+    shows_connections: bool = True  # version 7: /ip/service has a dynamic row of the same name for each connection
     clock_skew_s: float = 0.0  # what /system/clock is ahead of the world
     dynamic_removable: bool = False  # whether removing a session's queue or list entry is allowed
     timeout_changeable: bool = False  # whether the timeout of a list entry can be set anew; False: remove and add

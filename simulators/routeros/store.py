@@ -74,7 +74,7 @@ class Table:
     def named(self, name: str) -> Row | None:
         """Return the first row of this name."""
         field = self.menu.name_field
-        if (field,) in [fields for fields, _ in self.menu.unique]:
+        if any(unique.fields == (field,) and not unique.among_enabled for unique in self.menu.unique):
             return self._keys.get((field, name))
         return next((row for row in self if row.fields.get(field) == name), None)
 
@@ -123,7 +123,8 @@ class Table:
 
     def remove(self, row: Row) -> None:
         """Take a row out; one that is gone does no harm."""
-        if self._rows.pop(row.id, None) is not None:
+        if self._rows.get(row.id) is row:
+            del self._rows[row.id]
             self._unindex(row)
             self._tell(row)
 
@@ -173,10 +174,11 @@ class Table:
         self._rows = {one.id: one for one in rest}
 
     def _keys_of(self, fields: Fields) -> Iterator[tuple[tuple[str, ...], str]]:
-        for names, message in self.menu.unique:
-            values = [fields.get(name, "") for name in names]
-            if values[0]:  # a lease without an address has no key
-                yield (*names, *values), message
+        for unique in self.menu.unique:
+            values = [fields.get(name, "") for name in unique.fields]
+            counts = not unique.among_enabled or fields.get("disabled") != "true"
+            if counts and values[0]:  # a lease without an address has no key
+                yield (*unique.fields, *values), unique.refusal
 
     def _refuse_double(self, fields: Fields, row: Row | None) -> None:
         for key, message in self._keys_of(fields):
@@ -222,8 +224,8 @@ class Store:
             name, wants_unset = (argument[1:], True) if argument.startswith("!") else (argument, False)
             field = table.known.get(name)
             if field is None or field.read_only:
-                raise TrapError("unknown parameter", traps.ARGUMENT)
-            if wants_unset or (name == "comment" and not value):
+                raise traps.unknown(name, self.version)
+            if wants_unset or (name == "comment" and not value) or value in field.means_unset:
                 unset.append(name)
             else:
                 values[name] = self._value(field, value)

@@ -37,6 +37,11 @@ def missing(argument: str) -> TrapError:
     return TrapError(f"missing ={argument}=", MISSING)
 
 
+def unknown(argument: str, release: tuple[int, ...]) -> TrapError:
+    """An argument that the command does not know; version 7 says which (measured by others on 7.23)."""
+    return TrapError("unknown parameter" + (f" {argument}" if release >= (7,) else ""), ARGUMENT)
+
+
 def not_permitted() -> TrapError:
     """The user's group lacks the policy for it."""
     return TrapError("not enough permissions (9)")

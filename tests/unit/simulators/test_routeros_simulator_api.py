@@ -155,7 +155,12 @@ def test_order(talk: Talk) -> None:
     assert chains() == "abc"
     talk.ask("/ip/firewall/filter/move", "=numbers=*1")
     assert chains() == "bca"
-    assert talk.refusal("/ppp/secret/add", "=name=a", "=place-before=*1") == "unknown parameter"
+    talk.ask("/ip/firewall/filter/move", "=numbers=*2", "=destination=*99")  # what is gone means the end
+    assert chains() == "cab"
+    assert talk.refusal("/ip/firewall/filter/move", "=numbers=*1", "=destination=*1") == (
+        "failure: can not move object before itself"
+    )
+    assert talk.refusal("/ppp/secret/add", "=name=a", "=place-before=*1") == "unknown parameter place-before"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +170,7 @@ def test_order(talk: Talk) -> None:
         (["/ppp/secret/add", "=password=x"], "missing =name="),
         (["/ppp/secret/add", "=name=x", "=profile=gold"], "input does not match any value of profile"),
         (["/ppp/secret/add", "=name=x", "=disabled=maybe"], "input does not match any value of disabled"),
-        (["/ppp/secret/add", "=name=x", "=colour=red"], "unknown parameter"),
+        (["/ppp/secret/add", "=name=x", "=colour=red"], "unknown parameter colour"),
         (["/ppp/secret/set", "=.id=*99", "=comment=x"], "no such item"),
         (["/ppp/secret/set", "=comment=x"], "missing =.id="),
         (["/ppp/secrets/print"], "no such command prefix"),
@@ -214,6 +219,31 @@ def test_references_follow_names(talk: Talk) -> None:
     assert talk.rows("/ppp/secret/print")[0]["profile"] == "silver"
     talk.ask("/ppp/profile/remove", "=.id=silver")
     assert talk.rows("/ppp/secret/print")[0]["profile"].startswith("*")
+
+
+def test_disabled_rows_do_not_clash(talk: Talk) -> None:
+    """An entry may stand twice while one of the two is disabled; enabling it is refused."""
+    words = ("/ip/firewall/address-list/add", "=list=late", "=address=10.0.0.1")
+    assert [talk.refusal(*words), talk.refusal(*words), talk.refusal(*words, "=disabled=yes")] == [
+        "", "failure: already have such entry", "",
+    ]  # fmt: skip
+    second = talk.rows("/ip/firewall/address-list/print", "?disabled=true")[0][".id"]
+    assert talk.refusal("/ip/firewall/address-list/enable", f"=.id={second}") == "failure: already have such entry"
+
+
+def test_what_version_7_leaves_out_and_adds(talk: Talk) -> None:
+    """The server `all` is none, rules say that they are enabled when told so, each connection is a service."""
+    talk.ask("/ip/dhcp-server/lease/add", "=address=10.0.0.9", "=mac-address=02:00:5e:00:00:09", "=server=all")
+    (lease,) = talk.rows("/ip/dhcp-server/lease/print")
+    assert (lease.get("server"), lease["status"], lease["last-seen"]) == (None, "waiting", "never")
+    talk.ask("/ip/firewall/filter/add", "=chain=forward", "=action=drop")
+    assert "disabled" not in talk.rows("/ip/firewall/filter/print")[0]
+    talk.ask("/ip/firewall/filter/enable", "=numbers=*1")
+    assert talk.rows("/ip/firewall/filter/print")[0]["disabled"] == "false"
+    assert talk.refusal("/user/group/add", "=name=few") == ""
+    talk.ask("/user/set", "=.id=eyes", "=group=few")
+    assert talk.refusal("/user/group/remove", "=.id=few") == "failure: group has some users"
+    assert [row["dynamic"] for row in talk.rows("/ip/service/print", "?name=api")] == ["false", "true"]
 
 
 def test_tags(talk: Talk) -> None:

@@ -123,6 +123,23 @@ def test_queues_and_lists_apply_at_once(router: RouterOs, talk: Talk, clock: Han
     assert (talk.rows("/ip/firewall/address-list/print"), lists(router, "10.0.0.5")) == ([], set())
 
 
+def test_names_in_lists_are_resolved(router: RouterOs, talk: Talk) -> None:
+    """A DNS name in a list has a dynamic entry for each address, which follow the answers and the entry."""
+
+    def addresses() -> list[str]:
+        return [row["address"] for row in talk.rows("/ip/firewall/address-list/print", "?comment=pay.example")]
+
+    router.do(lambda device: device.resolve("pay.example", "192.0.2.1", "192.0.2.2"))
+    talk.ask("/ip/firewall/address-list/add", "=list=garden", "=address=pay.example", "=comment=ours")
+    assert addresses() == ["192.0.2.1", "192.0.2.2"]
+    router.do(lambda device: device.resolve("pay.example", "192.0.2.3"))
+    assert (addresses(), lists(router, "192.0.2.3")) == (["192.0.2.3"], {"garden"})
+    router.reboot()
+    assert [row["address"] for row in router.rows("/ip/firewall/address-list")] == ["pay.example", "192.0.2.3"]
+    router.remove("/ip/firewall/address-list", "*1")
+    assert router.rows("/ip/firewall/address-list") == []
+
+
 def test_rows_of_a_session_are_the_routers_own(router: RouterOs, talk: Talk) -> None:
     """Nobody changes or removes what the router made for a session."""
     dial(router)
