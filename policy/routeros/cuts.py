@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from policy.access import Access, Kind
+from policy.errors import PolicyError
 from policy.facts import Method
 from policy.routeros import menus
-from policy.routeros.matching import Observed
 from policy.routeros.objects import Change, Command, Fields, Item, Verb
+from policy.routeros.reading import Observed
 from policy.routeros.style import Style
 from policy.routeros.wanted import Line, known_addresses, wanted_items
 
@@ -51,9 +52,12 @@ class Cut(NamedTuple):
 def cuts(line: Line, before: Access | None, after: Access, style: Style) -> tuple[Cut, ...]:
     """What to end when a service's access changes; `before` is None where nobody knows what it has.
 
-    Raises PolicyError where `after` cannot be put on this router.
+    An access that this router cannot do counts as not known. Never raises.
     """
-    sessions = _sessions(line, before, after, style)
+    try:
+        sessions = _sessions(line, before, after, style)
+    except PolicyError:
+        sessions = _sessions(line, None, after, style)
     return (*sessions, *_connections(line, before, after, style))
 
 

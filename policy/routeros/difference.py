@@ -10,36 +10,39 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from policy.routeros.matching import Match, Observed, called, match, named_by
+from policy.routeros.matching import Match, called, match, named_by
 from policy.routeros.menus import field_of, menu_of, same, value
 from policy.routeros.objects import Change, Command, Fields, Item, Plan, Verb, Wanted, tagged
 from policy.routeros.order import Places
+from policy.routeros.reading import Observed, reading_of
 from policy.routeros.values import HIDDEN, Kind
 from policy.wording import short
 
 
 def difference(wanted: Iterable[Wanted], observed: Observed, *, adopt: bool = False) -> Plan:
-    """The plan; empty when everything is as it should be. `observed` has every item of each menu that was read.
+    """The plan; empty when everything is as it should be. `observed` has every item of each menu that was read; a
+    `Reading` of it saves work when many are asked about.
 
     `wanted` is all that there should be of the tags that it names: other items with these tags go, where their menu
     was read. With `adopt` what stands under a wanted key becomes ours. Undo restores what was there before; a profile
     stays, since others may use it by then.
     """
-    found = match(wanted, observed, adopt=adopt)
-    places = Places(observed)
+    reading = reading_of(observed)
+    found = match(wanted, reading, adopt=adopt)
+    places = Places(reading)
     groups: dict[tuple[int, str, Fields], list[Match]] = defaultdict(list)
     for one in found.matches:
         groups[menu_of(one.wanted.menu).rank, one.wanted.menu, one.wanted.before].append(one)
     changes: list[Change] = []
     for _, path, before in sorted(groups, key=lambda group: group[0]):
-        changes += _made(groups[menu_of(path).rank, path, before], places.found(path, before), places)
+        changes += _made(groups[menu_of(path).rank, path, before], reading.first(path, before), places)
     changes += [_removed(item, places) for item in sorted(found.gone, key=lambda item: -menu_of(item.menu).rank)]
     return Plan(tuple(changes), tuple(found.conflicts))
 
 
 def removal(items: Iterable[Item], observed: Observed) -> Plan:
     """The plan that removes these items, what refers to others first."""
-    places = Places(observed)
+    places = Places(reading_of(observed))
     return Plan(tuple(_removed(item, places) for item in sorted(items, key=lambda item: -menu_of(item.menu).rank)))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from policy.routeros.matching import Observed
 from policy.routeros.menus import menu_of, ours, touchable
 from policy.routeros.objects import Item
+from policy.routeros.reading import Observed
 
 _SERVICE = re.compile(r"service-([0-9]{1,19})")
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from policy.routeros.menus import agrees, canonical_key, menu_of, ours, touchable, value
+from policy.errors import PolicyError
+from policy.routeros.menus import agrees, menu_of, ours, touchable, value
 from policy.routeros.objects import Conflict, Fields, Item, Wanted
+from policy.routeros.reading import Reading
+from policy.routeros.values import address, words
 from policy.wording import short
-
-Observed = Mapping[str, Sequence[Item]]
 
 
 class Match(NamedTuple):
@@ -28,9 +28,9 @@ class Matched(NamedTuple):
     conflicts: list[Conflict]
 
 
-def match(wanted: Iterable[Wanted], observed: Observed, *, adopt: bool) -> Matched:
+def match(wanted: Iterable[Wanted], reading: Reading, *, adopt: bool) -> Matched:
     """Find each wanted item: by key, or as the item of the same tag whose key has changed."""
-    return _Matching(observed, adopt=adopt).run(list(dict.fromkeys(wanted)))
+    return _Matching(reading, adopt=adopt).run(list(dict.fromkeys(wanted)))
 
 
 def called(path: str, key: Fields) -> str:
@@ -50,16 +50,9 @@ def named_by(item: Item) -> Fields:
 
 
 class _Matching:
-    def __init__(self, observed: Observed, *, adopt: bool) -> None:
-        self._observed = observed
+    def __init__(self, reading: Reading, *, adopt: bool) -> None:
+        self._reading = reading
         self._adopt = adopt
-        self._keyed: dict[tuple[str, tuple[str, ...]], dict[Hashable, list[Item]]] = {}
-        self._tagged: dict[tuple[str, str], list[Item]] = defaultdict(list)
-        for path, items in observed.items():
-            if menu_of(path).comments:
-                for item in items:
-                    if item.tag and touchable(item):
-                        self._tagged[path, item.tag].append(item)
         self._claimed: set[tuple[str, str]] = set()
         self._found = Matched([], [], [])
 
@@ -71,9 +64,8 @@ class _Matching:
         rank = {one: place for place, one in enumerate(wanted)}
         self._found.matches.sort(key=lambda match: rank[match.wanted])
         tags = {one.tag for one in wanted if one.tag}
-        for (path, tag), items in self._tagged.items():
-            if tag in tags:
-                self._found.gone.extend(item for item in items if (path, item.id) not in self._claimed)
+        tagged = self._reading.of_tags(sorted(tags))
+        self._found.gone.extend(item for item in tagged if (item.menu, item.id) not in self._claimed)
         return self._found
 
     def _settled(self, one: Wanted) -> bool:
@@ -116,7 +108,7 @@ class _Matching:
         """Another item of the same tag, whose key has changed: it is the same thing under a new name."""
         if not menu_of(one.menu).renamed or not one.key:
             return None
-        for item in self._tagged.get((one.menu, one.tag), []) if one.tag else []:
+        for item in self._reading.tagged(one.menu, one.tag):
             if (item.menu, item.id) not in self._claimed:
                 self._claimed.add((item.menu, item.id))
                 return item
@@ -127,15 +119,28 @@ class _Matching:
 
     def _items(self, one: Wanted) -> list[Item]:
         if not one.key:
-            return self._tagged.get((one.menu, one.tag), [])
-        names = tuple(name for name, _ in one.key)
-        index = self._keyed.get((one.menu, names))
-        if index is None:
-            index = self._keyed[one.menu, names] = defaultdict(list)
-            for item in self._observed.get(one.menu, ()):
-                own = tuple((name, value(item.menu, item.fields, name)) for name in names)
-                index[canonical_key(item.menu, own)].append(item)
-        return index.get(canonical_key(one.menu, one.key), [])
+            return self._reading.tagged(one.menu, one.tag)
+        return self._reading.keyed(one.menu, one.key) or self._rivals(one)
+
+    def _rivals(self, one: Wanted) -> list[Item]:
+        """What others made for the same customer under another key, such as a queue on the same address.
+
+        What is ours is no rival: its own service sees to it.
+        """
+        rivals = menu_of(one.menu).rivals
+        if not rivals or not one.present or self._reading.tagged(one.menu, one.tag):
+            return []
+        same = tuple((name, text) for name, text in one.fields if name in rivals and _are_addresses(text))
+        found = self._reading.keyed(one.menu, same) if len(same) == len(rivals) else []
+        return [item for item in found if touchable(item) and not ours(item)]
+
+
+def _are_addresses(text: str) -> bool:
+    """A pool's name stands where an address may; many may have it."""
+    try:
+        return bool([address(part) for part in words(text)])
+    except PolicyError:
+        return False
 
 
 def _in_the_way(one: Wanted, item: Item) -> str:

@@ -56,7 +56,8 @@ class Menu(NamedTuple):
 
     `comments`: items can carry our tag; else they are ours by name, and shared. `ordered`: the order of items means
     something; `sequence`: also among our own. `rows` are live: the router makes them, one can only end them.
-    `renamed`: an item whose key changes is the same item, changed in place. `noun` is what people call an item.
+    `renamed`: an item whose key changes is the same item, changed in place. `noun` is what people call an item. An item
+    of others with the same `rivals` stands in our way, whatever its key.
     """
 
     path: str
@@ -69,6 +70,7 @@ class Menu(NamedTuple):
     live: bool = False
     renamed: bool = True
     noun: str = ""
+    rivals: tuple[str, ...] = ()
     # What refers to an item of this menu by its name: menu and field.
     used_by: tuple[tuple[str, str], ...] = ()
 
@@ -249,9 +251,9 @@ MENUS: dict[str, Menu] = {
         ),
         Menu(PPP_SECRET, ("name",), _PPP_SECRET, 1, noun="PPP secret"),
         Menu(HOTSPOT_USER, ("name",), _HOTSPOT_USER, 1, noun="hotspot user"),
-        Menu(LEASE, ("mac-address", "server"), _LEASE, 1, noun="DHCP lease"),
+        Menu(LEASE, ("mac-address", "server"), _LEASE, 1, noun="DHCP lease", rivals=("address",)),
         Menu(HOTSPOT_BINDING, ("mac-address",), _HOTSPOT_BINDING, 2, noun="hotspot binding"),
-        Menu(QUEUE, ("name",), _QUEUE, 3, ordered=True, noun="queue"),
+        Menu(QUEUE, ("name",), _QUEUE, 3, ordered=True, noun="queue", rivals=("target",)),
         Menu(ADDRESS_LIST, ("list", "address"), _ADDRESS_LIST, 4, renamed=False, noun="list entry"),
         Menu(ADDRESS_LIST_V6, ("list", "address"), _ADDRESS_LIST, 4, renamed=False, noun="list entry"),
         Menu(WALLED_GARDEN, (), _GARDEN, 5, ordered=True, sequence=True, noun="walled-garden host"),

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 from policy.routeros.difference import proved
-from policy.routeros.matching import Observed
 from policy.routeros.menus import field_of
 from policy.routeros.objects import Wanted
+from policy.routeros.reading import Observed
 from policy.routeros.values import Kind
 
 # Part of every state, so that states of another form are never taken for a difference on a router.

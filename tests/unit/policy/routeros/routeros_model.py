@@ -191,6 +191,8 @@ FOREIGN = [
     (menus.ADDRESS_LIST, {"list": "paid", "address": "10.0.0.5", "dynamic": "true"}),
     (menus.ADDRESS_LIST, {"list": "staff", "address": "10.0.0.5"}),
     (menus.LEASE, {"mac-address": "02:00:00:00:00:09", "address": "10.0.0.9", "server": "shop", "dynamic": "true"}),
+    (menus.LEASE, {"mac-address": "02:00:00:00:00:08", "address": "10.0.0.6", "server": "shop"}),
+    (menus.QUEUE, {"name": "Anna at home", "target": "10.0.0.5/32", "max-limit": "5000000/5000000"}),
     (menus.HOTSPOT_USER, {"name": "0123", "password": "x", "profile": "default"}),
     (menus.PPP_SECRET, {"name": "other", "password": "y", "comment": tagged("service-99")}),
 ]

@@ -176,6 +176,22 @@ def test_what_is_not_ours_is_a_conflict_that_says_what_to_do():
     assert [change.command.menu for change in plan.changes] == [menus.PPP_PROFILE]
 
 
+def test_a_queue_of_others_on_the_same_address_is_a_conflict():
+    """The first queue that fits counts, so ours would do nothing. Adopted it is ours; undo gives it back."""
+    line = ANNA._replace(method=Method.STATIC)
+    router = Router([(menus.QUEUE, {"name": "Anna", "target": "10.0.0.5/32", "max-limit": "1/1", "comment": "flat 5"})])
+    before = router.state()
+    (conflict,) = difference(wanted_items(line, GRANT, Style()), router.shown()).conflicts
+    assert conflict.why.startswith("The queue 'Anna' is there already and is not ours")
+    plan = difference(wanted_items(line, GRANT, Style()), router.shown(), adopt=True)
+    apply(plan, router)
+    assert [item.fields["name"] for item in router.menus[menus.QUEUE]] == ["ispagents-12-anna"]
+    assert [item.fields["comment"] for item in router.menus[menus.QUEUE]] == ["ispagents:service-12 flat 5"]
+    for command in undo_commands(plan):
+        router.execute(command)
+    assert router.state() == before
+
+
 def test_what_is_exactly_so_already_is_no_conflict():
     """Nothing is to do, whoever made it."""
     entry = (menus.ADDRESS_LIST, {"list": "overdue", "address": "10.0.0.5"})
