@@ -48,6 +48,7 @@ class Keeper:
         self._probe_after_s = probe_after_s
         self._max_connections = max_connections
         self._kept: dict[tuple[str, int, str], _Kept] = {}
+        self._retired: set[_Kept] = set()
         self._closing: set[asyncio.Task[None] | asyncio.Task[Connection]] = set()
         self._open = False
 
@@ -59,8 +60,10 @@ class Keeper:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._open = False
-        for key in list(self._kept):
-            self._forget(key)
+        for kept in (*self._kept.values(), *self._retired):
+            self._close(kept)
+        self._kept.clear()
+        self._retired.clear()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def __len__(self) -> int:
@@ -75,7 +78,11 @@ class Keeper:
         key = (target.address, target.port, target.username)
         kept = self._kept.get(key)
         if kept is not None and kept.target != target:
-            self._forget(key)  # another password or certificate counts from now on, also for those who are inside
+            # Another password or certificate counts from now on; who is inside may finish.
+            self._retired.add(kept)
+            del self._kept[key]
+            if not kept.users:
+                self._rest(key, kept)
             kept = None
         if kept is None:
             self._make_room()
@@ -115,9 +122,14 @@ class Keeper:
             kept.opening = None
 
     def _rest(self, key: tuple[str, int, str], kept: _Kept) -> None:
-        if kept.users or self._kept.get(key) is not kept:
+        if kept.users:
             return
-        if kept.opening is None and (kept.connection is None or not kept.connection.usable):
+        if kept in self._retired:
+            self._retired.discard(kept)
+            self._close(kept)
+        elif self._kept.get(key) is not kept:
+            return
+        elif kept.opening is None and (kept.connection is None or not kept.connection.usable):
             self._forget(key)
         else:
             kept.idle = asyncio.get_running_loop().call_later(self._idle_s, self._forget, key)
@@ -131,7 +143,9 @@ class Keeper:
         self._forget(unused)
 
     def _forget(self, key: tuple[str, int, str]) -> None:
-        kept = self._kept.pop(key)
+        self._close(self._kept.pop(key))
+
+    def _close(self, kept: _Kept) -> None:
         if kept.idle is not None:
             kept.idle.cancel()
         if kept.opening is not None:

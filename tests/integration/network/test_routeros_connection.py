@@ -266,6 +266,18 @@ async def test_keeper_tells_all_who_wait():
 
 
 @asynchronous
+async def test_keeper_lets_others_finish():
+    """When a router's settings change, who is inside finishes on the old connection, and it is closed after them."""
+    async with simulated() as router, Keeper() as keeper:
+        async with keeper.connection(target_of(router)) as old:
+            async with keeper.connection(target_of(router, window=8)) as new:
+                assert new is not old
+            assert (await old.send(PRINT)).rows
+        await until(lambda: not old.usable)
+        assert new.usable
+
+
+@asynchronous
 async def test_keeper_is_bounded():
     """An unused connection makes room for another router; while all are used, one more is refused."""
     async with simulated() as one, simulated() as other, Keeper(max_connections=1) as keeper:
