@@ -65,6 +65,7 @@ class Code(StrEnum):
     SESSION_QUIET = "session_quiet"
     NO_LOGIN = "no_login"
     NEVER_ONLINE = "never_online"
+    CANNOT_HOLD = "cannot_hold"
     UNKNOWN = "unknown"
 
 

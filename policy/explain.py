@@ -8,16 +8,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from policy import offline, wording
+from policy import held, offline, wording
 from policy.access import Access, Kind
 from policy.cause import KIND_WORDS, Cause, Code, NextStep, by_access, undecided
 from policy.changes.intent import Intent
 from policy.findings import Finding, findings
 from policy.online import has, is_quiet, is_slower, is_unproved, main_session, out_of_line, unproved
-from policy.situation import LiveLine, Situation
+from policy.situation import HeldLine, LiveLine, Situation
 from policy.wording import command
 
 STEPS_MOST = 6
+_WITHOUT_WHAT_IS_WANTED = (Code.AWAITING_APPROVAL, Code.REJECTED, Code.NOT_REVIEWED)
 
 
 class State(StrEnum):
@@ -67,6 +68,8 @@ def explain(situation: Situation) -> Explanation:
 
 
 def _judge(situation: Situation) -> _Judged:
+    if situation.held is not None:
+        return _held(situation, situation.held)
     line = main_session(situation)
     if line is None:
         return _without_session(situation)
@@ -74,6 +77,28 @@ def _judge(situation: Situation) -> _Judged:
         causes = offline.quiet(situation, line) + offline.afterwards(situation)
         return _Judged(State.OFFLINE, "is most likely offline", causes)
     return _with_session(situation, line)
+
+
+def _held(situation: Situation, one: HeldLine) -> _Judged:
+    """A router's configuration tells what a customer gets, not whether anybody is there."""
+    shut = offline.shut_out(situation)
+    authorised = situation.authorised
+    if authorised is None:
+        return _Judged(State.REFUSED, "gets nothing yet", shut)
+    if not one.in_line:
+        late = "may still have more than is authorised" if authorised.kind != Kind.GRANT else "lacks what is authorised"
+        return _Judged(State.ONLINE, late, held.not_in_line(situation, one))
+    if shut:
+        return _Judged(State.REFUSED, "cannot get through", shut)
+    causes = [found for found in (undecided(situation), by_access(situation, authorised)) if found is not None]
+    if authorised.kind == Kind.RESTRICT:
+        return _Judged(State.RESTRICTED, "is in the walled garden", causes)
+    if is_slower(authorised.rate_limit, situation.plan_rate):
+        return _Judged(State.SLOW, f"is slower than the plan, at {authorised.rate_limit}", causes)
+    waiting = [found for found in causes if found.code in _WITHOUT_WHAT_IS_WANTED]
+    if waiting:
+        return _Judged(State.ONLINE, "is without what is wanted by now", waiting)
+    return _Judged(State.FINE, "", [])
 
 
 def _without_session(situation: Situation) -> _Judged:
@@ -106,7 +131,7 @@ def _with_session(situation: Situation, line: LiveLine) -> _Judged:
         return _Judged(State.SLOW, f"is online but slower than the plan, at {line.due.rate_limit}", causes)
     if is_unproved(line):
         return _Judged(State.ONLINE, "is online, but whether with what is authorised is not proved", causes)
-    waiting = [one for one in causes if one.code in (Code.AWAITING_APPROVAL, Code.REJECTED, Code.NOT_REVIEWED)]
+    waiting = [one for one in causes if one.code in _WITHOUT_WHAT_IS_WANTED]
     if waiting:
         return _Judged(State.ONLINE, "is online, but without what is wanted by now", waiting)
     # What is left is a window or tier that takes nothing away.
@@ -136,6 +161,10 @@ def _fine(situation: Situation) -> str:
     waits = ""
     if decision is not None and decision.state == Intent.AWAITING_APPROVAL:
         waits = f"; a {KIND_WORDS.get(decision.kind, decision.kind.value)} (change {decision.id}) waits for approval"
+    if situation.held is not None and situation.authorised is not None:
+        rate = situation.authorised.rate_limit or "no speed limit"
+        seen = held.where(situation, situation.held)
+        return f"gets all that the plan {wording.short(situation.plan)} gives ({rate}), {seen}{waits}"
     if line is None:
         return f"has nothing wrong{waits}"
     since = wording.minute(line.started_at, situation.time_zone)

@@ -87,7 +87,7 @@ def quiet(situation: Situation, line: LiveLine) -> list[Cause]:
     age = wording.span(situation.now - line.last_seen_at)
     name = wording.short(line.router.name)
     test = NextStep(command("router test", line.router.name), "see whether the router answers")
-    evidence = f"session {line.id}"
+    evidence = line.evidence
     if line.router.down_since is not None:
         down = wording.span(situation.now - line.router.down_since)
         words = f"router {name} has not answered for {down}, and the session has not reported for {age}"

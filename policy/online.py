@@ -11,12 +11,17 @@ from policy.errors import PolicyError
 from policy.explanations import explain
 from policy.facts import INTERIM_INTERVAL_S
 from policy.rate_limit import parse
-from policy.situation import LatestStep, LiveLine, Situation
+from policy.situation import HeldLine, LatestStep, LiveLine, Situation
 from policy.wording import command
 
 # RFC 2866 promises no interims; a router that sends them is taken for gone after it missed two, as at logins.
 INTERIMS_MISSED = 2
-ROUTE_WORDS = {RouteKind.COA: "CoA", RouteKind.DISCONNECT: "Disconnect", RouteKind.NEXT_LOGIN: "change"}
+ROUTE_WORDS = {
+    RouteKind.COA: "CoA",
+    RouteKind.DISCONNECT: "Disconnect",
+    RouteKind.NEXT_LOGIN: "change",
+    RouteKind.CONFIGURE: "configuration",
+}
 OPEN = (Enforcement.WAITING, Enforcement.STARTED, Enforcement.RETRYING)
 # The advice of the catalogue where it is the very command that stands beside it.
 TESTING = "ispagents router test"
@@ -57,10 +62,10 @@ def is_unproved(line: LiveLine) -> bool:
     return line.step is not None and line.step.state == Enforcement.UNVERIFIED
 
 
-def out_of_line(situation: Situation, line: LiveLine) -> list[Cause]:
-    """Why a session does not have what is authorised: what stops all steps, the router, then the step itself."""
+def out_of_line(situation: Situation, line: LiveLine | HeldLine) -> list[Cause]:
+    """Why a session, or a router, does not have what is authorised: what stops all steps, the router, the step."""
     step, router = line.step, wording.short(line.router.name)
-    test = NextStep(command("router test", line.router.name), "see whether the router answers")
+    test = NextStep(command(line.test, line.router.name), "see whether the router answers")
     found = []
     idle = step is None or step.state in DONE
     if situation.writes_stopped_at is not None and (step is None or idle or step.state in OPEN):
@@ -72,24 +77,22 @@ def out_of_line(situation: Situation, line: LiveLine) -> list[Cause]:
     if line.router.down_since is not None and step is not None and step.state not in DONE:
         age = wording.span(situation.now - line.router.down_since)
         words = f"router {router} has not answered for {age}"
-        found.append(
-            Cause(Code.ROUTER_DOWN, words, f"session {line.id}", (test,), "what waits is sent when it is back")
-        )
+        found.append(Cause(Code.ROUTER_DOWN, words, line.evidence, (test,), "what waits is sent when it is back"))
     if step is None or idle:
         status = NextStep(command("status"), "see whether the worker runs")
-        words = f"the worker has planned no step yet for its session on {router}"
-        found.append(Cause(Code.NO_STEP, words, f"session {line.id}", (status,)))
+        words = f"the worker has planned no step yet for {line.noun} on {router}"
+        found.append(Cause(Code.NO_STEP, words, line.evidence, (status,)))
         return found
     found.append(_step(situation, line, step))
     return found
 
 
-def _step(situation: Situation, line: LiveLine, step: LatestStep) -> Cause:
+def _step(situation: Situation, line: LiveLine | HeldLine, step: LatestStep) -> Cause:
     router = wording.short(line.router.name)
     packet = f"the {ROUTE_WORDS.get(step.route, step.route.value)} to {router}"
     evidence = f"step {step.id}"
     steps = _look_at(situation, step)
-    test = NextStep(command("router test", line.router.name), _advice(line, step))
+    test = NextStep(command(line.test, line.router.name), _advice(line, step))
     if step.route == RouteKind.NEXT_LOGIN:
         words = f"{router} takes no CoA or Disconnect, so the change waits for the next login"
         return Cause(Code.NEXT_LOGIN, words, evidence, steps, "let the customer restart the router at home")
@@ -114,12 +117,12 @@ def _step(situation: Situation, line: LiveLine, step: LatestStep) -> Cause:
     return unproved(situation, line, step)
 
 
-def unproved(situation: Situation, line: LiveLine, step: LatestStep) -> Cause:
+def unproved(situation: Situation, line: LiveLine | HeldLine, step: LatestStep) -> Cause:
     """The router said yes, and nothing proves it yet (acknowledged), or in time (unverified)."""
     router = wording.short(line.router.name)
     age = wording.span(situation.now - (step.ended_at or step.created_at))
     words = f"{router} said yes to the {ROUTE_WORDS.get(step.route, step.route.value)} {age} ago, and nothing proves it"
-    test = NextStep(command("router test", line.router.name), "see whether the router does what it acknowledges")
+    test = NextStep(command(line.test, line.router.name), "see whether the router does what it acknowledges")
     return Cause(
         Code.STEP_UNPROVED,
         words,
@@ -146,12 +149,14 @@ def _look_at(situation: Situation, step: LatestStep) -> tuple[NextStep, ...]:
     return (NextStep(command("timeline", situation.username, "--kind packet"), "see every packet and its answer"),)
 
 
-def _happened(line: LiveLine, step: LatestStep) -> str:
-    said = explain(step.cause, router=wording.short(line.router.name)).happened if step.cause else step.explanation
+def _happened(line: LiveLine | HeldLine, step: LatestStep) -> str:
+    # What a router's API answered has the router's own words in it, and they matter.
+    known = step.cause and step.route != RouteKind.CONFIGURE
+    said = explain(step.cause, router=wording.short(line.router.name)).happened if known else step.explanation
     return wording.clause(said) or "nothing is known of it"
 
 
-def _advice(line: LiveLine, step: LatestStep) -> str:
+def _advice(line: LiveLine | HeldLine, step: LatestStep) -> str:
     advice = explain(step.cause, router=wording.short(line.router.name)).next_step if step.cause else ""
     if not advice or TESTING in advice:
         return "tell the likely causes apart: address, port, secret, abilities"

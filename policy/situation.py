@@ -132,6 +132,51 @@ class LiveLine:
     due: Access
     step: LatestStep | None
 
+    @property
+    def evidence(self) -> str:
+        """The row that it rests on."""
+        return f"session {self.id}"
+
+    @property
+    def noun(self) -> str:
+        """What steps are about."""
+        return "its session"
+
+    @property
+    def test(self) -> str:
+        """The command that tells whether the way to the router works."""
+        return "router test"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """What a router's own configuration holds for the service. `in_line`: it was proved to be what is authorised.
+
+    `problem`: why the router cannot hold it so, or "".
+    """
+
+    id: int
+    router: KnownRouter
+    in_line: bool
+    observed_at: datetime | None
+    problem: str
+    step: LatestStep | None
+
+    @property
+    def evidence(self) -> str:
+        """The row that it rests on."""
+        return f"placement {self.id}"
+
+    @property
+    def noun(self) -> str:
+        """What steps are about."""
+        return "what is held for it"
+
+    @property
+    def test(self) -> str:
+        """The command that tells whether the way to the router works."""
+        return "router health"
+
 
 @dataclass(frozen=True, slots=True)
 class EndedLine:
@@ -207,3 +252,4 @@ class Situation:
     suspension: Coming | None = None
     outside: bool = False
     asserted: Asserted | None = None
+    held: HeldLine | None = None

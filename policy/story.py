@@ -169,14 +169,23 @@ def _packet(data: Data, _: str) -> Told:
 
 
 def _attributes(data: Data) -> tuple[str, ...]:
-    lines = [f"step {data['step']}, attempt {data['attempt']}, {data.get('packets') or 0} packets sent"]
+    lines = [f"step {data['step']}, attempt {data['attempt']}, {data.get('packets') or 0} {_what(data)} sent"]
     for name in ("sent", "reply"):
         lines += [f"{name} {' = '.join(str(part) for part in pair)}" for pair in data.get(name) or ()]
     return tuple(lines)
 
 
+def _what(data: Data) -> str:
+    return "commands" if data["route"] == "configure" else "packets"
+
+
 def _route(data: Data) -> str:
-    words = {"coa": "CoA to", "disconnect": "Disconnect to", "next_login": "at the next login on"}
+    words = {
+        "coa": "CoA to",
+        "disconnect": "Disconnect to",
+        "next_login": "at the next login on",
+        "configure": "configuration of",
+    }
     return f"{words.get(str(data['route']), str(data['route']))} {data['router']}"
 
 

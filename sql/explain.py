@@ -20,6 +20,7 @@ from policy.situation import (
     Earlier,
     EdgeNode,
     EndedLine,
+    HeldLine,
     KnownRouter,
     LatestStep,
     LiveLine,
@@ -37,6 +38,7 @@ from sql.models import (
     KnownAccess,
     Operator,
     Override,
+    Placement,
     Plan,
     PlanVersion,
     RefusedLogin,
@@ -50,7 +52,8 @@ from sql.models import (
 )
 from sql.money.dunning import Standings
 from sql.owing import asserted, coming, holds, oldest_unpaid
-from sql.router_health import COA
+from sql.placing import Placements
+from sql.router_health import API, COA
 from sql.wanted import Decider, authorised_facts
 
 SESSIONS_MOST = 20
@@ -128,6 +131,7 @@ def situation(session: DatabaseSession, operator_id: int, username: str, now: da
         suspension=coming(billing, service),
         outside=billing.outside,
         asserted=asserted(session, operator, service, now) if billing.outside else None,
+        held=_held(session, operator, service, now) if service.control_router_id is not None else None,
     )
 
 
@@ -257,6 +261,31 @@ def _sessions(
         login = Login(Method(live.method) if live.method else None, live.mac, live.router_id, live.port)
         found.append(_live(row, decider.access_of_session(service, facts, login, now)))
     return tuple(found)
+
+
+def _held(session: DatabaseSession, operator: Operator, service: Service, now: datetime) -> HeldLine | None:
+    """What the router that holds the service was last seen holding, with its newest step."""
+    mine = (Placement.service_id == service.id) & (Placement.router_id == service.control_router_id)
+    placed = Placements(session, operator).find(mine, now, lock=False)
+    if not placed:
+        name = session.get_one(Router, service.control_router_id).name
+        return HeldLine(0, KnownRouter(name), in_line=False, observed_at=None, problem="", step=None)
+    one = placed[0]
+    health = session.get(RouterHealth, (one.router.id, API))
+    newest = select(func.max(Step.id)).where(Step.placement_id == one.placement.id).scalar_subquery()
+    row = session.execute(
+        select(Step, Evidence.cause)
+        .outerjoin(Evidence, (Evidence.step_id == Step.id) & (Evidence.attempt == Step.attempts))
+        .where(Step.id == newest)
+    ).one_or_none()
+    return HeldLine(
+        id=one.placement.id,
+        router=_router(one.router.name, health),
+        in_line=not one.problem and one.placement.applied_stamp == one.target_stamp,
+        observed_at=one.placement.observed_at,
+        problem=one.problem,
+        step=_step(row[0], row[1]) if row is not None else None,
+    )
 
 
 def _live(row: Any, due: Access) -> LiveLine:

@@ -7,11 +7,13 @@ from typing import Final, NamedTuple
 from policy.explanations.causes import CAUSES, NOT_CHANGEABLE, UNKNOWN
 from policy.explanations.network import NETWORK, OTHER
 from policy.explanations.refusals import REFUSALS, UNDEFINED
+from policy.explanations.routeros import API, CUT_SHORT
 from policy.explanations.words import Words
 
 REFUSAL: Final = "error_cause:"
 SYSTEM: Final = "network:"
 FIXED: Final = "not_changeable:"
+UNKNOWN_OUTCOME: Final = "unknown:"
 _DEFAULTS: Final = {"router": "the router", "where": "the router's CoA address"}
 
 
@@ -48,6 +50,10 @@ def is_known(cause: str) -> bool:
 def _find(cause: str) -> tuple[Words, str]:
     if cause in CAUSES:
         return CAUSES[cause], ""
+    if cause in API:
+        return API[cause], ""
+    if cause.startswith(UNKNOWN_OUTCOME):
+        return CUT_SHORT, cause.removeprefix(UNKNOWN_OUTCOME)
     if cause.startswith(REFUSAL):
         number = cause.removeprefix(REFUSAL)
         known = REFUSALS.get(int(number)) if number.isascii() and number.isdecimal() and len(number) < 11 else None

@@ -1,13 +1,17 @@
 """Without RADIUS: billing writes a router's own configuration, reads it back, and touches nothing else."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from held_town import PASSWORD, held_town
 
+from policy.explain import explain
 from simulators.routeros import Break
+from sql.explain import situation
 from sql.models import Service
 from sql.placing import adopt, place_service
+from sql.timeline import timeline
 
 
 @pytest.mark.parametrize("username", ["anna", "no", "0123", "łódź", 'a "quoted"\nname', "x" * 200])
@@ -144,3 +148,28 @@ def test_a_service_that_goes_back_to_radius_leaves_nothing_of_ours(database):
         assert town.rows("/ppp/secret") == []
         assert not town.device.do(lambda device: device.standing("anna")).online
         assert town.placement(anna).ended_at is not None
+
+
+def test_the_customer_record_tells_what_a_router_holds(database):
+    """Support reads one sentence that is true, whether it went well, was refused or waits; and the whole story."""
+    with held_town(database) as town:
+        anna = town.service("anna")
+        fine = "Zofia Kowalska gets all that the plan Plan of anna gives (10M/50M), on hill, read back"
+        assert explained(town, "anna").startswith(fine)
+        town.suspend(anna)
+        assert "is in the walled garden, because " in explained(town, "anna")
+        town.device.add("/ppp/secret", name="jan", password="theirs")
+        town.service("jan")
+        said = explained(town, "jan")
+        assert "lacks what is authorised, because the configuration to hill was refused" in said
+        assert "is not ours" in said
+
+        with town.isp.web() as session:
+            story = [entry.sentence for entry in timeline(session, session.get_one(Service, anna.id))]
+        assert any("configuration of hill" in sentence for sentence in story), story
+
+
+def explained(town, username):
+    """The answer of `ispagents explain`."""
+    with town.isp.web() as session:
+        return explain(situation(session, town.isp.operator_id, username, datetime.now(UTC))).answer

@@ -19,6 +19,7 @@ from policy.situation import (
     Earlier,
     EdgeNode,
     EndedLine,
+    HeldLine,
     KnownRouter,
     LatestStep,
     LiveLine,
@@ -74,6 +75,14 @@ def step(state: Enforcement, **more: Any) -> LatestStep:
         ended_at=None,
     )
     return replace(usual, **more)
+
+
+HELD = HeldLine(7, TOWER, in_line=True, observed_at=NOW - MINUTE, problem="", step=None)
+
+
+def holding(**more: Any) -> Situation:
+    """Anna, whose service a router's own configuration holds, but not as it should be."""
+    return anna(sessions=(), held=replace(HELD, **({"in_line": False} | more)))
 
 
 def decision(state: Intent, kind: ChangeKind = ChangeKind.RESTORE, **more: Any) -> Decision:
@@ -265,4 +274,14 @@ situations = st.builds(
     suspension=st.none() | st.builds(Coming, _moments, st.none() | _moments, _texts),
     outside=st.booleans(),
     asserted=st.none() | st.builds(Asserted, st.sampled_from(Standing), _moments, names, st.booleans()),
+    held=st.none()
+    | st.builds(
+        HeldLine,
+        id=_ids,
+        router=_routers,
+        in_line=st.booleans(),
+        observed_at=st.none() | _moments,
+        problem=st.just("") | maybe_names,
+        step=st.none() | _steps,
+    ),
 )

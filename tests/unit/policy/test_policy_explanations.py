@@ -9,13 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from network.coa.error_causes import ErrorCause
+from network.routeros.errors import RouterosError
 from policy.explanations import explain, is_known
 from policy.explanations.causes import CAUSES
 from policy.explanations.network import NETWORK
 from policy.explanations.refusals import REFUSALS
+from policy.explanations.routeros import API
 
 ROOT = Path(__file__).parents[3]
-SOURCES = [ROOT / "network" / "coa" / "verbs.py", *sorted((ROOT / "worker").rglob("*.py"))]
+SOURCES = [
+    ROOT / "network" / "coa" / "verbs.py",
+    *sorted((ROOT / "network" / "routeros").rglob("*.py")),
+    *sorted((ROOT / "worker").rglob("*.py")),
+]
 OUTCOMES = {"Outcome", "Answer"}
 # Words of the design that are shown as a cause though no evidence row has them.
 ALARMS = {"unverified", "writes_stopped", "left_alone"}
@@ -62,7 +68,12 @@ def emitted(path):
 
 
 def all_emitted():
-    return set().union(*(emitted(path) for path in SOURCES))
+    return set().union(*(emitted(path) for path in SOURCES)) | {one.cause for one in errors(RouterosError)}
+
+
+def errors(kind):
+    """An error of the API's connector, and all below it; each has its cause in its class."""
+    return {kind}.union(*(errors(one) for one in kind.__subclasses__()))
 
 
 def test_the_search_finds_what_is_there():
@@ -87,7 +98,7 @@ def test_every_cause_of_the_code_is_explained():
 
 def test_the_catalogue_has_no_dead_entries():
     """What nobody can store is not explained."""
-    assert set(CAUSES) - ALARMS <= all_emitted()
+    assert (set(CAUSES) | set(API)) - ALARMS <= all_emitted()
     assert set(REFUSALS) == {int(one) for one in ErrorCause}
 
 
@@ -95,6 +106,8 @@ def test_the_catalogue_has_no_dead_entries():
     "cause",
     [
         *CAUSES,
+        *API,
+        "unknown:timeout",
         *(f"error_cause:{number}" for number in REFUSALS),
         *(f"network:{name}" for name in NETWORK),
         "error_cause:499",

@@ -1,0 +1,28 @@
+"""What a customer has whose service a router's own configuration holds: as it was read back, or why not yet."""
+
+from __future__ import annotations
+
+from policy import wording
+from policy.cause import Cause, Code, NextStep
+from policy.online import out_of_line
+from policy.situation import HeldLine, Situation
+from policy.wording import command
+
+
+def not_in_line(situation: Situation, held: HeldLine) -> list[Cause]:
+    """Why the router does not hold what is authorised: it cannot, or the step that is on its way, or in the way."""
+    if not held.problem:
+        return out_of_line(situation, held)
+    router = wording.short(held.router.name)
+    style = NextStep(command("router api show", held.router.name), "see how things are done on this router")
+    show = NextStep(command("service show", situation.username), "see what is known of the service")
+    words = f"{router} cannot hold the service: {wording.clause(held.problem)}"
+    return [Cause(Code.CANNOT_HOLD, words, held.evidence, (show, style))]
+
+
+def where(situation: Situation, held: HeldLine) -> str:
+    """Where and when it was seen, as the end of a sentence."""
+    router = wording.short(held.router.name)
+    if held.observed_at is None:
+        return f"on {router}"
+    return f"on {router}, read back {wording.span(situation.now - held.observed_at)} ago"
