@@ -107,7 +107,7 @@ class Customers:
         if online is None:
             raise RefusedError("no user has this name")
         online.address = online.address or address or self.address_from("")
-        self._leave_cookie(name, mac)
+        self.leave_cookie(name, mac)
         return self.come(online)
 
     def hotspot_return(self, mac: str, address: str = "", server: str = "hotspot1") -> Online:
@@ -303,7 +303,8 @@ class Customers:
             online.row.on_removed = None
             self._device[LEASES].remove(online.row)
 
-    def _leave_cookie(self, name: str, mac: str) -> None:
+    def leave_cookie(self, name: str, mac: str) -> None:
+        """Leave a hotspot customer's device a cookie, by which it comes back without a password."""
         table = self._device[COOKIES]
         if not table.having(user=name, mac_address=mac.upper()):
             row = table.add({"user": name, "mac-address": mac.upper(), "mac-cookie": "true"}, dynamic=True)

@@ -75,6 +75,8 @@ class JoinedNas(Companion):
         self._take_limits(online, session)
         self._online[session] = online
         self._device.customers.come(online)
+        if client.method == "hotspot":
+            self._device.customers.leave_cookie(online.name, online.caller_id)
 
     def went(self, session: Session) -> None:
         """Show a session no more."""

@@ -18,6 +18,8 @@ class Trouble:
         self._clock = clock
         self.faults = settings.faults  # may be replaced while the router runs
         self._random = random.Random(f"{settings.faults.seed}:{settings.identity}:trouble")
+        # How bytes arrive in portions is the kernel's: it must not move the choices above
+        self._jitter = random.Random(f"{settings.faults.seed}:{settings.identity}:jitter")
         self._ordered: deque[tuple[str, Break]] = deque()
         self._boots_until_s = 0.0
 
@@ -42,7 +44,7 @@ class Trouble:
     def delay_s(self) -> float:
         """Return how long what has just arrived is on its way."""
         jitter_s = self.faults.jitter_s
-        return self.faults.latency_s + (self._random.random() * jitter_s if jitter_s else 0.0)
+        return self.faults.latency_s + (self._jitter.random() * jitter_s if jitter_s else 0.0)
 
     def slow_s(self, request: Request) -> float:
         """Return how long this command takes by itself."""

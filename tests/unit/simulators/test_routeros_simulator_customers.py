@@ -267,6 +267,21 @@ async def test_joined_to_a_nas(town) -> None:
             assert router.rows("/queue/simple") == []
 
 
+async def test_a_joined_hotspot(town) -> None:
+    """A hotspot login by RADIUS shows as active with a host and a cookie; removing the host ends it."""
+    async with town() as (nas, server), RouterOs(nas=nas) as router:
+        server.accept(Mikrotik_Rate_Limit="1M/2M")
+        client = Client(username="h", mac=MAC, method="hotspot", host_ip="10.5.0.2")
+        session = (await nas.login(client)).session
+        assert [router.rows(f"/ip/hotspot/{menu}")[0]["mac-address"] for menu in ("active", "host", "cookie")] == [
+            MAC
+        ] * 3
+        assert router.rows("/queue/simple")[0]["target"] == "10.5.0.2/32"
+        router.remove("/ip/hotspot/host", router.rows("/ip/hotspot/host")[0][".id"])
+        assert (session.online, router.rows("/ip/hotspot/active"), router.rows("/queue/simple")) == (False, [], [])
+        assert router.rows("/ip/hotspot/cookie")
+
+
 async def test_a_local_secret_wins_over_radius(town) -> None:
     """A secret of the same name decides alone, and RADIUS hears nothing; a disabled one refuses."""
     async with town() as (nas, server), RouterOs(RouterOsSettings(), nas=nas) as router:
