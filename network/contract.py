@@ -1,6 +1,10 @@
 """What every connector says about what happened: one vocabulary of outcomes, never a bool.
 
 House rule: a refusal, a silence and a success that was not needed are different facts, and a person reads them.
+
+A verb tells of a device by a `Result`, and raises a `NetworkError` only where it changed nothing. Which verbs it has,
+each connector declares as a set of `Offer`: their arguments differ too much to be one signature, since a live session
+is not an item of a configuration. `tests/contract` holds every connector to it.
 """
 
 from __future__ import annotations
@@ -21,6 +25,21 @@ class NetworkError(Exception):
     """
 
     may_retry: ClassVar[bool] = False
+
+
+class Offer(StrEnum):
+    """A verb that a connector may have (design section 6). What it lacks, nobody may promise of its devices."""
+
+    OBSERVE = "observe"
+    """Read what a device has."""
+    PLAN = "plan"
+    """Say before what it would send, and what takes that back."""
+    APPLY = "apply"
+    """Send it."""
+    VERIFY = "verify"
+    """Prove by reading that it is so. Without it, proof comes by another way, such as accounting."""
+    UNDO = "undo"
+    """Take back what was applied, only where the device still shows it."""
 
 
 class Outcome(StrEnum):

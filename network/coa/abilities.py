@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from network.contract import Offer
 from policy.changes.route import COA_ATTRIBUTES
+
+# RADIUS cannot be asked what a session has, so nothing is read, proved or taken back: the earlier access is sent anew.
+OFFERS: Final = frozenset({Offer.PLAN, Offer.APPLY})
 
 
 class Ability(StrEnum):
