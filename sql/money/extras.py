@@ -14,6 +14,7 @@ from sql.errors import NotFound, Refused
 from sql.models import Discount, Fee, Operator, Plan, Service
 from sql.money.invoices import NOTE_MAXIMUM_BYTES, check_amount
 from sql.money.ledger import local_day
+from sql.money.settling import lock_subscribers
 
 PAGE = 100
 
@@ -132,9 +133,14 @@ def add_fee(
 
 def cancel_fee(session: Session, operator_id: int, fee_id: int, *, actor: str) -> Fee:
     """Take a fee back that no invoice holds yet. Raises NotFound, or Refused."""
-    found = session.scalar(select(Fee).where(Fee.operator_id == operator_id, Fee.id == fee_id).with_for_update())
-    if found is None:
+    known = select(Fee, Service).join(Service, Service.id == Fee.service_id)
+    row = session.execute(known.where(Fee.operator_id == operator_id, Fee.id == fee_id)).one_or_none()
+    if row is None:
         raise NotFound(f"There is no fee {fee_id}; `ispagents fee list` shows those there are.")
+    found, service = row
+    # The cycle may have read it a moment ago, and is putting it on an invoice.
+    lock_subscribers(session, [service.subscriber_id])
+    session.refresh(found)
     if found.invoice_id is not None:
         raise Refused(f"The fee {fee_id} is invoiced already; give a credit with `ispagents credit add` instead.")
     if found.cancelled_at is None:

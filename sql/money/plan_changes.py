@@ -49,9 +49,10 @@ def preview_change(session: Session, service: Service, plan: Plan, *, at_period_
     Raises Refused where the service has the plan already, is closed, or has prepaid time left, which has no price in
     days.
     """
+    lock_subscribers(session, [service.subscriber_id])
+    session.refresh(service)  # somebody else may have changed it, or closed it, while we waited
     if service.closed_at is not None:
         raise Refused(f"The service {service.username!r} is closed; add a new one instead.")
-    lock_subscribers(session, [service.subscriber_id])
     operator = session.get_one(Operator, service.operator_id)
     today = local_day(session, operator)
     found = standings(session, operator, [service.id])

@@ -12,11 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shop import Shop
 from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 
+from sql.errors import Refused
 from sql.models import BillingProblem, Invoice, Operator
 from sql.money import runs
 from sql.money.cycle import Done, bill_day, bill_portion
+from sql.money.extras import add_fee, cancel_fee
 from sql.money.invoices import start_of_day
+from sql.money.places import standings
+from sql.money.settling import lock_subscribers
 from sql.money.starting import start_billing
 from sql.roles import Role
 
@@ -108,6 +113,29 @@ def test_discounts_and_fees_are_used_once(database: Database) -> None:
         ],
         [("zofia", "period", "2026-02-28", 2460), ("zofia", "discount", "2026-02-28", -1230)],
     ]
+
+
+def test_a_fee_is_not_cancelled_while_the_night_puts_it_on_an_invoice(database: Database) -> None:
+    """Whoever cancels waits for the night that has read it, and is then told that it is invoiced."""
+    shop, today = Shop(database), datetime.now(UTC).date()
+    service = shop.sell("zofia", shop.plan(), today)
+    with shop.isp.web() as session:
+        fee = add_fee(session, service, amount_minor=100, description="a visit", actor=ACTOR)
+
+    def cancel() -> None:
+        with shop.isp.web() as session:
+            session.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            cancel_fee(session, shop.isp.operator_id, fee.id, actor=ACTOR)
+
+    with shop.isp.worker() as night:
+        lock_subscribers(night, [service.subscriber_id])
+        (one,) = standings(night, night.get_one(Operator, shop.isp.operator_id), [service.id])
+        assert len(one.fees) == 1
+        with pytest.raises(OperationalError, match="lock timeout"):
+            cancel()
+    shop.night(today)
+    with pytest.raises(Refused, match="invoiced already"):
+        cancel()
 
 
 def test_one_service_that_fails_stops_no_other(database: Database) -> None:

@@ -68,6 +68,19 @@ def test_up_and_down_again_costs_the_days_of_each(database: Database) -> None:
     assert (again.credit_minor, again.charge_minor) == (2800, 5600)
 
 
+def test_two_people_who_want_the_same_change_make_one(database: Database) -> None:
+    """The second waits for the first, and is told that it is done."""
+    shop = Shop(database)
+    small, large = shop.plan("small", 2800, **TAX), shop.plan("large", 5600, **TAX)
+    service = shop.sell("zofia", small, WEEK_AGO)
+    shop.night(TODAY)
+    with shop.isp.web() as session:
+        seen = session.get_one(Service, service.id)
+        _change(shop, service, large)
+        with pytest.raises(Refused, match="already"):
+            change_plan_of(session, seen, large, at_period_end=False, actor=ACTOR)
+
+
 def test_who_leaves_gets_the_unused_days_once(database: Database) -> None:
     """Today and later, at the discount that was given, with the tax of them; the open invoice is paid by them first."""
     shop = Shop(database)
