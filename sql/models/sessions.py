@@ -86,6 +86,7 @@ class RefusedLogin(Base):
         ForeignKeyConstraint(*_ROUTER),
         ForeignKeyConstraint(*_SERVICE),
         Index("refused_logins_service", "operator_id", "service_id", "last_at"),
+        Index("refused_logins_router", "router_id", "last_at"),
     )
     id: Mapped[Key]
     operator_id: Mapped[OperatorId]

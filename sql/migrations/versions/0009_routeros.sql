@@ -102,6 +102,9 @@ CREATE TABLE router_check_hours (
     FOREIGN KEY (operator_id, router_id) REFERENCES routers (operator_id, id)
 );
 
+-- When a router was last heard of.
+CREATE INDEX refused_logins_router ON refused_logins (router_id, last_at);
+
 -- What a look at a router and at the accounting found that billing does not agree with. `proposal`: what would mend it, as
 -- a document; a person takes it, or leaves it with a reason.
 CREATE TABLE drift_runs (
@@ -173,7 +176,7 @@ GRANT INSERT (operator_id, service_id, router_id), UPDATE (applied_stamp, access
     ON placements TO ispagents_worker;
 GRANT INSERT (operator_id, service_id, router_id, adopt), UPDATE (adopt) ON placements TO ispagents_web;
 GRANT INSERT, UPDATE ON router_checks, router_check_hours, drift_runs, drift_findings TO ispagents_worker;
-GRANT DELETE ON router_check_hours, drift_runs TO ispagents_worker;
+GRANT DELETE ON router_check_hours, drift_runs, drift_findings TO ispagents_worker;
 GRANT UPDATE (left_at, left_by, left_reason) ON drift_findings TO ispagents_web;
 GRANT UPDATE (outcome) ON import_rows TO ispagents_web;
 
@@ -236,7 +239,8 @@ GRANT EXECUTE ON FUNCTION routers_to_check(double precision, integer) TO ispagen
 -- As in 0003, with placements: a step that is stuck or late counts whatever it is about.
 DROP FUNCTION machine_health();
 CREATE FUNCTION machine_health() RETURNS TABLE (stuck_steps bigint, late_steps bigint, waiting_reviews bigint,
-        unverified_steps bigint, silent_routers bigint, stopped_operators bigint, offline_routers bigint)
+        unverified_steps bigint, silent_routers bigint, stopped_operators bigint, offline_routers bigint,
+        open_findings bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
     AS $$
         SELECT (SELECT count(*) FROM public.steps AS step
@@ -268,7 +272,8 @@ CREATE FUNCTION machine_health() RETURNS TABLE (stuck_steps bigint, late_steps b
                (SELECT count(DISTINCT seen.router_id) FROM public.router_checks AS seen
                 JOIN public.routers AS router ON router.id = seen.router_id
                 WHERE seen.path = 'api' AND seen.state = 'offline' AND router.removed_at IS NULL
-                    AND router.api_username IS NOT NULL)
+                    AND router.api_username IS NOT NULL),
+               (SELECT count(*) FROM public.drift_findings WHERE gone_at IS NULL AND left_at IS NULL)
     $$;
 REVOKE EXECUTE ON FUNCTION machine_health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION machine_health() TO ispagents_web;
