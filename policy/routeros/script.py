@@ -282,7 +282,7 @@ def _service(wanted: Bootstrap) -> list[str]:
         "{",
         f":local allowed {quoted(address)}",
         f":foreach one in=[{finder} address] do={{",
-        f"  :if (([:len $one] > 0) and ([:tostr $one] != {quoted(address)})) do={{",
+        f"  :if (([:len [:tostr $one]] > 0) and ([:tostr $one] != {quoted(address)})) do={{",
         '    :set allowed ($allowed . "," . $one)',
         "  }",
         "}",

@@ -75,10 +75,13 @@ def _values(
     get: str, flags: tuple[str, ...], texts: tuple[str, ...], names: tuple[str, ...], lists: tuple[str, ...]
 ) -> list[str]:
     lines = []
+    # What print leaves out has no value here either, and then there is nothing to set back.
     for name in flags:
-        yes, no = (quoted(f" {name}={word}") for word in ("yes", "no"))
-        lines.append(f":if ([{get} {name}]) do={{:set note ($note . {yes})}} else={{:set note ($note . {no})}}")
-    lines += [f':set note ($note . {quoted(f" {name}=" + chr(34))} . [{get} {name}] . "\\"")' for name in texts]
+        for value, word in (("true", "yes"), ("false", "no")):
+            lines.append(f":if ([{get} {name}] = {value}) do={{:set note ($note . {quoted(f' {name}={word}')})}}")
+    for name in texts:
+        start, value = quoted(f' {name}="'), f"[{get} {name}]"
+        lines.append(f':if ([:len [:tostr {value}]] > 0) do={{:set note ($note . {start} . {value} . "\\"")}}')
     for name in names:
         lines += [
             f":local named [:tostr [{get} {name}]]",
@@ -88,7 +91,9 @@ def _values(
     for name in lists:
         lines += [
             ':local several ""',
-            f':foreach one in=[{get} {name}] do={{:if ([:len $one] > 0) do={{:set several ($several . "," . $one)}}}}',
+            f":foreach one in=[{get} {name}] do={{",
+            '  :if ([:len [:tostr $one]] > 0) do={:set several ($several . "," . $one)}',
+            "}",
             ":if ([:len $several] > 0) do={:set several [:pick $several 1 [:len $several]]}",
             f':set note ($note . {quoted(f" {name}=" + chr(34))} . $several . "\\"")',
         ]

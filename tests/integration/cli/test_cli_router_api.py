@@ -11,6 +11,22 @@ from sql.secrets import router_api_place
 
 FINGERPRINT = "AB:" * 31 + "CD"
 PLAIN = ("--security", "plain")
+NONSENSE: tuple[tuple[tuple[str, ...], str], ...] = (
+    ((), "Nothing was named"),
+    (("--fingerprint", "xyz"), "no SHA-256"),
+    (("--fingerprint", "a" * 63), "no SHA-256"),
+    (("--fingerprint", FINGERPRINT, *PLAIN), "leave one of the two out"),
+    (("--server-name", "r1", *PLAIN), "leave one out"),
+    (("--security", "pinned"), "--fingerprint"),
+    (("--security", "none"), "none"),
+    (("--user", ""), "empty"),
+    (("--user", "x" * 254), "254 bytes"),
+    (("--address", "router.example"), "not an IP address"),
+    (("--port", "65536"), "65535"),
+    (("--password-stdin", "--generate-password"), "one way only"),
+    (("--password-stdin",), "empty"),
+    (("--password-file", "/nowhere"), "cannot be read"),
+)
 
 
 @pytest.fixture
@@ -119,30 +135,12 @@ def test_an_api_that_controls_services_is_not_forgotten(tower: Any, database: Da
         assert "1 services are controlled" in tower.refused("router", *words)
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ((), "Nothing was named"),
-        (("--fingerprint", "xyz"), "no SHA-256"),
-        (("--fingerprint", "a" * 63), "no SHA-256"),
-        (("--fingerprint", FINGERPRINT, *PLAIN), "leave one of the two out"),
-        (("--server-name", "r1", *PLAIN), "leave one out"),
-        (("--security", "pinned"), "--fingerprint"),
-        (("--security", "none"), "none"),
-        (("--user", ""), "empty"),
-        (("--user", "x" * 254), "254 bytes"),
-        (("--address", "router.example"), "not an IP address"),
-        (("--port", "65536"), "65535"),
-        (("--password-stdin", "--generate-password"), "one way only"),
-        (("--password-stdin",), "empty"),
-        (("--password-file", "/nowhere"), "cannot be read"),
-    ],
-)
-def test_nonsense_is_refused_and_changes_nothing(tower: Any, words: tuple[str, ...], said: str) -> None:
+def test_nonsense_is_refused_and_changes_nothing(tower: Any) -> None:
     """One sentence, and everything as before."""
     tower.ok("router", "api", "set", "tower", "--user", "api", "--generate-password")
     before = tower.ok("router", "api", "show", "tower")
-    assert said in tower.refused("router", "api", "set", "tower", *words)
+    for words, said in NONSENSE:
+        assert said in tower.refused("router", "api", "set", "tower", *words)
     assert tower.ok("router", "api", "show", "tower") == before
 
 
