@@ -37,10 +37,13 @@ from ispagents.cli import (
     report,
     router,
     router_api,
+    router_health,
+    router_inspect,
     router_script,
     router_test,
     service,
     service_money,
+    service_place,
     standing,
     subscriber,
     template,
@@ -86,6 +89,7 @@ def mount(app: typer.Typer) -> None:
     """Add all commands."""
     change.app.command("undo")(override.undo)
     service.app.command("plan")(service_money.change_plan)
+    service.app.command("place")(service_place.place)
     service.app.command("topup")(service_money.topup)
     invoice.app.command("document")(document.invoice_document)
     payment.app.command("receipt")(document.payment_receipt)
@@ -93,6 +97,8 @@ def mount(app: typer.Typer) -> None:
     payment.app.command("apply")(payment_file.apply_file)
     payment.app.add_typer(payment_review.app, name="review")
     router.app.command("test")(router_test.examine_router)
+    router.app.command("health")(router_health.router_health)
+    router.app.command("inspect")(router_inspect.inspect)
     router.app.command("script")(router_script.bootstrap_script)
     router.app.add_typer(router_api.app, name="api")
     for name, commands in NOUNS.items():
