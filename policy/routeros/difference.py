@@ -14,7 +14,7 @@ from policy.routeros.matching import Match, called, match, named_by
 from policy.routeros.menus import field_of, menu_of, same, value
 from policy.routeros.objects import Change, Command, Fields, Item, Plan, Verb, Wanted, tagged
 from policy.routeros.order import Places
-from policy.routeros.reading import Observed, reading_of
+from policy.routeros.reading import Observed, Reading, reading_of
 from policy.routeros.values import HIDDEN, Kind
 from policy.wording import short
 
@@ -53,9 +53,9 @@ def undo_commands(plan: Plan) -> tuple[Command, ...]:
 
 def proved(wanted: Iterable[Wanted], observed: Observed) -> list[str]:
     """What is not as wanted, a sentence each; none: the router was seen doing it. Secrets are never told."""
-    plan = difference(wanted, observed)
-    items = {(path, item.id): item for path, found in observed.items() for item in found}
-    sentences = [one for change in plan.changes for one in _sentences(change, items)]
+    reading = reading_of(observed)
+    plan = difference(wanted, reading)
+    sentences = [one for change in plan.changes for one in _sentences(change, reading)]
     return sentences + [conflict.why for conflict in plan.conflicts]
 
 
@@ -149,7 +149,7 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _sentences(change: Change, items: dict[tuple[str, str], Item]) -> list[str]:
+def _sentences(change: Change, reading: Reading) -> list[str]:
     command = change.command
     name = called(command.menu, command.key)
     if command.verb == Verb.ADD:
@@ -158,7 +158,8 @@ def _sentences(change: Change, items: dict[tuple[str, str], Item]) -> list[str]:
         return [f"The {name} is still there."]
     if command.verb == Verb.MOVE:
         return [f"The {name} stands in the wrong place."]
-    shown = items[command.menu, command.id].fields
+    item = reading.item(command.menu, command.id)
+    shown = item.fields if item is not None else {}
     return [
         _differs(command.menu, name, field, value(command.menu, shown, field), text) for field, text in command.fields
     ]

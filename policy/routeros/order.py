@@ -22,8 +22,12 @@ class Places:
         known = [item.id for item in items if item is not None]
         if len(known) < 2 or not menu_of(path).ordered:
             return True
-        order = self._order(path)
-        places = [order.index(one) for one in known if one in order]
+        if path in self._orders:
+            order = self._orders[path]
+            places = [order.index(one) for one in known if one in order]
+        else:
+            ranks = self._reading.ranks(path)
+            places = [ranks[one] for one in known if one in ranks]
         return places == sorted(places)
 
     def following(self, item: Item) -> Item | None:

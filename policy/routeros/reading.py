@@ -20,6 +20,8 @@ class Reading(Observed):
         self._keyed: dict[tuple[str, tuple[str, ...]], dict[Hashable, list[Item]]] = {}
         self._firsts: dict[tuple[str, Fields], Item | None] = {}
         self._orders: dict[str, dict[str, Item]] = {}
+        self._ids: dict[str, dict[str, Item]] = {}
+        self._ranks: dict[str, dict[str, int]] = {}
         self._tagged: dict[str, dict[str, list[Item]]] = defaultdict(lambda: defaultdict(list))
         for path, items in observed.items():
             if menu_of(path).comments:
@@ -35,6 +37,12 @@ class Reading(Observed):
 
     def __len__(self) -> int:
         return len(self._observed)
+
+    def item(self, path: str, item_id: str) -> Item | None:
+        """An item by its id."""
+        if path not in self._ids:
+            self._ids[path] = {item.id: item for item in self._observed.get(path, ())}
+        return self._ids[path].get(item_id)
 
     def of_tags(self, tags: Iterable[str]) -> Iterator[Item]:
         """Everything that carries one of these tags."""
@@ -62,6 +70,12 @@ class Reading(Observed):
         if path not in self._orders:
             self._orders[path] = {item.id: item for item in self._observed.get(path, ()) if not item.dynamic}
         return self._orders[path]
+
+    def ranks(self, path: str) -> dict[str, int]:
+        """How many stand before each of them."""
+        if path not in self._ranks:
+            self._ranks[path] = {item_id: place for place, item_id in enumerate(self.order(path))}
+        return self._ranks[path]
 
     def first(self, path: str, fields: Fields) -> Item | None:
         """The first item in order with these fields, None where there is none or nothing is asked for."""

@@ -106,11 +106,12 @@ class Router:
         return {path: tuple(Item(i.menu, i.id, dict(i.fields)) for i in items) for path, items in self.menus.items()}
 
     def state(self):
-        """Everything but ids, in order where it counts."""
+        """Everything but ids, in order where it counts; what the router made itself stands anywhere."""
         found = {}
         for path, items in self.menus.items():
-            rows = [tuple(sorted(special(item))) for item in items]
-            found[path] = rows if path == menus.QUEUE else sorted(rows)
+            kept = [tuple(sorted(special(item))) for item in items if not item.dynamic]
+            made = [tuple(sorted(special(item))) for item in items if item.dynamic]
+            found[path] = (kept if path == menus.QUEUE else sorted(kept)) + sorted(made)
         return found
 
 

@@ -51,7 +51,7 @@ def test_profiles_of_one_name_are_one_profile(line, one, other, style):
         for item in wanted_items(line, access, style)
         if item.menu in (menus.PPP_PROFILE, menus.HOTSPOT_PROFILE)
     ]
-    assert len({item.key for item in profiles}) == len({item.fields for item in profiles})
+    assert len({item.key for item in profiles}) == len({(item.key, item.fields) for item in profiles})
 
 
 @given(lines, accesses(), accesses(), styles)
