@@ -77,7 +77,7 @@ def list_all(
         empty=common.nothing(
             f"Subscriber {subscriber!r} has no invoice yet." if subscriber else EMPTY, search="", after=after
         ),
-        columns=("number", "subscriber", "amount", "open", "due_at", "state", "description"),
+        columns=("number", "subscriber", "amount", "open", "due_on", "state", "description"),
         more=common.more(rows, limit, "number"),
     )
 
@@ -174,6 +174,7 @@ def _row(one: Billed) -> dict[str, Any]:
         "amount_minor": invoice.amount_minor,
         "open": money_text(invoice.open_minor, invoice.currency),
         "open_minor": invoice.open_minor,
+        "due_on": str(invoice.due_on),
         "due_at": invoice.due_at,
         "state": _state(invoice),
         "description": invoice.description,

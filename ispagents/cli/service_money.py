@@ -78,5 +78,13 @@ def _row(change: PlanChange, username: str, currency: str) -> dict[str, Any]:
         "charged_minor": proration.charge_minor,
         "to_pay": money_text(proration.to_pay_minor, currency),
         "to_pay_minor": proration.to_pay_minor,
-        "next_period_on": change.place.billed_until.isoformat() if change.place and change.place.billed_until else None,
+        "next_period_on": _next_period(change),
     }
+
+
+def _next_period(change: PlanChange) -> str | None:
+    """The first day that is charged beyond what this change costs, where the cycle charges the service at all."""
+    if change.standing is None or change.plan.billing == "prepaid":
+        return None
+    begins = (change.place.billed_until or change.place.starts_on) if change.place is not None else change.on
+    return begins.isoformat()

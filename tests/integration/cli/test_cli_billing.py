@@ -46,6 +46,7 @@ def test_a_plan_change_is_shown_before_it_is_done(shop: Any) -> None:
     assert shop.ok("service", "list")[0]["plan"] == "Home 50"
     later = shop.ok("service", "plan", "zofia", "Home 100", "--at-period-end")
     assert (later["on"], later["to_pay_minor"]) == ((TODAY + timedelta(days=28)).isoformat(), 0)
+    assert later["next_period_on"] == later["on"] == shown["next_period_on"]
     assert shop.ok("service", "plan", "zofia", "Home 50", "--at-period-end")["state"] == "done"
     done = shop.ok("service", "plan", "zofia", "Home 100", "--now")
     assert {**done, "state": "preview"} == shown

@@ -191,6 +191,7 @@ def test_money_comes_and_is_told(isp: Any) -> None:
     first = isp.ok("invoice", "add", "K-1", "--amount", "15.00", "--due", "2026-12-01")
     second = isp.ok("invoice", "add", "K-1", "--amount", "0.01", "--due", "2026-12-01T10:00+01:00")
     assert (second["number"], second["due_at"]) == (f"{first['number'][:4]}-2", "2026-12-01T09:00:00+00:00")
+    assert first["due_on"] == second["due_on"] == "2026-12-01"
     words = ("payment", "add", "K-1", "--amount", "10", "--external-id", "bank 1", "--method", "bank")
     assert [isp.ok(*words)["new"], isp.ok(*words)["new"]] == [True, False]
     assert "not booked twice" in isp(*words).out
