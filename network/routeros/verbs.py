@@ -58,6 +58,7 @@ class Query:
     `where`     fields with the values that they may have, exactly as the router writes them; all must hold.
     `present`   fields that must be set, such as `comment`.
     `optional`  a router without this menu gives None instead of an error.
+    `max_rows`  more than these end the connection; None is the target's limit.
     """
 
     menu: str
@@ -65,6 +66,7 @@ class Query:
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
     present: tuple[str, ...] = ()
     optional: bool = False
+    max_rows: int | None = None
 
     def words(self) -> tuple[str, ...]:
         """The command. Raises InvalidCommandError."""
@@ -131,7 +133,8 @@ async def observe(connection: Connection, queries: Sequence[Query]) -> dict[str,
     UnknownOutcomeError or NotSentError if the connection ended (nothing was changed in any case).
     """
     asked = [query.words() for query in queries]
-    replies = await asyncio.gather(*[connection.ask(words) for words in asked], return_exceptions=True)
+    futures = [connection.ask(words, max_rows=query.max_rows) for query, words in zip(queries, asked, strict=True)]
+    replies = await asyncio.gather(*futures, return_exceptions=True)
     found: dict[str, dict[str, Item] | None] = {}
     for query, reply in zip(queries, replies, strict=True):
         if isinstance(reply, NoSuchMenuError) and query.optional:

@@ -329,3 +329,15 @@ async def test_health(version):
         assert [one.address for one in facts.radius] == ["192.0.2.1"]
         assert facts.radius[0].bad_replies == 0
         assert facts.round_trip_ms > 0
+
+
+@asynchronous
+async def test_more_rows_than_asked_for():
+    """A menu with more items than a query allows ends the connection instead of filling our memory."""
+    async with simulated() as router, connected(router) as connection:
+        for number in range(5):
+            router.add(SECRETS, name=f"n{number}")
+        assert len((await observe(connection, [Query(menu=SECRETS, max_rows=5)]))[SECRETS]) == 5
+        with pytest.raises(errors.UnknownOutcomeError, match="more than 4 rows"):
+            await observe(connection, [Query(menu=SECRETS, max_rows=4)])
+        assert not connection.usable
