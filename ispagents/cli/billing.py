@@ -10,11 +10,11 @@ import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, LimitOption, OperatorOption
-from ispagents.cli.inputs import local_day
+from ispagents.cli.inputs import typed_day
 from ispagents.cli.output import money_text
 from ispagents.errors import Problem
 from sql.models import BillingRun, Operator
-from sql.money.ledger import local_day as local_day_of
+from sql.money.ledger import local_day
 from sql.money.preview import preview_run
 from sql.money.runs import Left, problems, runs
 from sql.money.starting import start_billing, stop_billing
@@ -41,7 +41,7 @@ def start(
     as_json: JsonOption = False,
 ) -> None:
     """Let the cycle charge services from a day on: those there are now, and new ones as they are added."""
-    wanted = local_day(first_day) if first_day is not None else None
+    wanted = typed_day(first_day) if first_day is not None else None
     with common.acting(operator) as (_, operator_id):
         pass
     engine = common.databases().engine(Role.WEB, pool=1)
@@ -65,7 +65,7 @@ def run(day: DayOption = None, operator: OperatorOption = "", as_json: JsonOptio
     """Run the cycle now, beside the worker or without it; run twice it finds nothing the second time."""
     chosen, operator_id, currency = _day(day, operator)
     with common.acting(operator) as (session, _):
-        if chosen > local_day_of(session, session.get_one(Operator, operator_id)):
+        if chosen > local_day(session, session.get_one(Operator, operator_id)):
             raise Problem("The cycle cannot run for a day that has not come; see `ispagents billing preview --day`.")
     engine = common.databases().engine(Role.WORKER, pool=2)
     try:
@@ -118,7 +118,7 @@ def list_all(
     as_json: JsonOption = False,
 ) -> None:
     """List the runs of the cycle, the newest day first."""
-    before = local_day(after) if after else None
+    before = typed_day(after) if after else None
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
         rows = [_row(one, currency) for one in runs(session, operator_id, before=before, limit=limit)]
@@ -153,10 +153,10 @@ def list_problems(
 
 
 def _day(day: str | None, operator: str) -> tuple[date, int, str]:
-    chosen = local_day(day) if day is not None else None
+    chosen = typed_day(day) if day is not None else None
     with common.acting(operator) as (session, operator_id):
         row = session.get_one(Operator, operator_id)
-        return chosen or local_day_of(session, row), operator_id, row.currency
+        return chosen or local_day(session, row), operator_id, row.currency
 
 
 def _problem(one: Left) -> dict[str, Any]:

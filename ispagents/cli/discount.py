@@ -8,7 +8,7 @@ import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import Id, JsonOption, LimitOption, OperatorOption
-from ispagents.cli.inputs import local_day, money_minor
+from ispagents.cli.inputs import money_minor, typed_day
 from ispagents.cli.output import money_text
 from ispagents.cli.plan_terms import basis_points, percent_text
 from sql.customers import service_by_username
@@ -49,7 +49,7 @@ def add(
             percent_basis_points=basis_points(percent) or None if percent is not None else None,
             amount_minor=money_minor(amount, currency) if amount is not None else None,
             periods=periods,
-            until_on=local_day(until) if until is not None else None,
+            until_on=typed_day(until) if until is not None else None,
         )
         session.refresh(found)
         row = _row(found, service.username, currency)

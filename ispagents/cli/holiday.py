@@ -9,7 +9,7 @@ import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, LimitOption, OperatorOption
-from ispagents.cli.inputs import local_day
+from ispagents.cli.inputs import typed_day
 from sql.money.policies import add_holiday, holidays, remove_holiday
 
 app = typer.Typer(no_args_is_help=True, help="Days on which nobody is suspended, where the dunning policy says so.")
@@ -21,7 +21,7 @@ Day = Annotated[str, typer.Argument(help="Such as 2026-12-25.")]
 @app.command("add")
 def add(day: Day, name: str, operator: OperatorOption = "", as_json: JsonOption = False) -> None:
     """Add a holiday, or give it another name; whoever owes something is looked at again."""
-    wanted = local_day(day)
+    wanted = typed_day(day)
     with common.acting(operator) as (session, operator_id):
         found = add_holiday(session, operator_id, day=wanted, name=name, actor=common.actor())
         row = {"day": found.day, "name": found.name}
@@ -36,7 +36,7 @@ def list_all(
     as_json: JsonOption = False,
 ) -> None:
     """List the holidays in order."""
-    first: date = local_day(since) if since else datetime.now(UTC).date()
+    first: date = typed_day(since) if since else datetime.now(UTC).date()
     with common.acting(operator) as (session, operator_id):
         found = holidays(session, operator_id, since=first, limit=limit)
         rows = [{"day": one.day, "name": one.name} for one in found]
@@ -47,7 +47,7 @@ def list_all(
 @app.command("remove")
 def remove(day: Day, operator: OperatorOption = "", as_json: JsonOption = False) -> None:
     """Take a holiday off the list."""
-    wanted = local_day(day)
+    wanted = typed_day(day)
     with common.acting(operator) as (session, operator_id):
         remove_holiday(session, operator_id, day=wanted, actor=common.actor())
     common.show_one({"day": wanted, "state": "removed"}, as_json=as_json)

@@ -11,13 +11,14 @@ import sys
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ispagents.errors import Problem
 from policy.money.currency import AmountError, read_amount
 from policy.windows import zone
 
 SECRET_MAXIMUM_BYTES = 1024
+_Kind = TypeVar("_Kind")
 PASSWORD_LETTERS = 16  # of 55: 92 bits
 SECRET_LETTERS = 32
 # Without those that look alike on paper (0O, 1lI), since somebody types it into a router.
@@ -60,7 +61,7 @@ def moment(text: str, time_zone: str) -> datetime:
         raise Problem(f"{_short(text)} is not a date; write 2026-12-05 or 2026-12-05T18:00+01:00.") from error
 
 
-def local_day(text: str) -> date:
+def typed_day(text: str) -> date:
     """A day such as 2026-12-05. Raises Problem."""
     try:
         found = date.fromisoformat(text)
@@ -96,23 +97,21 @@ def several_lines(text: str | None) -> str | None:
 
 def json_object(text: str, option: str) -> dict[str, Any]:
     """A JSON object from an option. Raises Problem."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Problem(f"{option} is not JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise Problem(f"{option} needs a JSON object, such as {{}}.")
-    return value
+    return _json(text, option, dict, "object, such as {}")
 
 
 def json_array(text: str, option: str) -> list[Any]:
     """A JSON array from an option. Raises Problem."""
+    return _json(text, option, list, "array, such as []")
+
+
+def _json(text: str, option: str, kind: type[_Kind], wanted: str) -> _Kind:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Problem(f"{option} is not JSON: {error}.") from error
-    if not isinstance(value, list):
-        raise Problem(f"{option} needs a JSON array, such as [].")
+    if not isinstance(value, kind):
+        raise Problem(f"{option} needs a JSON {wanted}.")
     return value
 
 

@@ -13,15 +13,15 @@ import typer
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, LimitOption, OperatorOption
 from ispagents.cli.files import write_rows
-from ispagents.cli.inputs import local_day
+from ispagents.cli.inputs import typed_day
 from ispagents.cli.output import money_text
 from ispagents.errors import Problem
 from policy.money.currency import written
 from sql.customers import subscriber_by_reference
 from sql.models import Operator
 from sql.money import journal
-from sql.money import ledger as ledgers
 from sql.money.journal import Booked
+from sql.money.ledger import local_day
 
 app = typer.Typer(no_args_is_help=True, help="The journal: double entry, never changed, and balances as its sums.")
 
@@ -68,9 +68,9 @@ def balances(
     as_json: JsonOption = False,
 ) -> None:
     """What each account holds; debits are positive, credits negative, and all together are nothing."""
-    day = local_day(until) if until else None
+    day = typed_day(until) if until else None
     with common.acting(operator) as (session, operator_id):
-        last = day or ledgers.local_day(session, session.get_one(Operator, operator_id))
+        last = day or local_day(session, session.get_one(Operator, operator_id))
         rows = [
             {**row, "balance": money_text(row["balance_minor"], row["currency"])}
             for row in journal.balances(session, operator_id, last)
@@ -88,10 +88,10 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the journal of some days as CSV, for an accountant or a spreadsheet; of any length."""
-    first = local_day(start)
+    first = typed_day(start)
     with common.acting(operator) as (session, operator_id):
-        today = ledgers.local_day(session, session.get_one(Operator, operator_id))
-        last = local_day(until) if until else today
+        today = local_day(session, session.get_one(Operator, operator_id))
+        last = typed_day(until) if until else today
         _check(first, last)
         lines = _cells(journal.of_days(session, operator_id, first, last))
         count = write_rows(file, chain([HEADER], lines)) - 1

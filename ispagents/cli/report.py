@@ -9,7 +9,7 @@ import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, OperatorOption
-from ispagents.cli.inputs import local_day
+from ispagents.cli.inputs import typed_day
 from ispagents.cli.output import money_text
 from sql.models import Operator
 from sql.money import reports
@@ -100,7 +100,7 @@ def restoration(
 
 
 def _days(start: str | None, until: str | None) -> tuple[date | None, date | None]:
-    return (local_day(start) if start else None), (local_day(until) if until else None)
+    return (typed_day(start) if start else None), (typed_day(until) if until else None)
 
 
 def _title(what: str, about: reports.Days) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ispagents.cli import common, service_story
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption, SearchOption
-from ispagents.cli.inputs import PASSWORD_LETTERS, given, local_day, money_minor, optional_moment, read_secret
+from ispagents.cli.inputs import PASSWORD_LETTERS, given, money_minor, optional_moment, read_secret, typed_day
 from ispagents.cli.output import money_text
 from ispagents.errors import Problem
 from policy.facts import Method
@@ -102,7 +102,7 @@ def add(
             method=method.value,
             box=common.box(),
             actor=common.actor(),
-            starts_on=local_day(starts_on) if starts_on is not None else None,
+            starts_on=typed_day(starts_on) if starts_on is not None else None,
             price_minor=money_minor(price, currency, minimum_minor=0) if price is not None else None,
             **wishes,
         )
