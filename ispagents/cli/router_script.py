@@ -21,8 +21,9 @@ from ispagents.cli.common import JsonOption, OperatorOption
 from ispagents.cli.inputs import LETTERS, SECRET_LETTERS
 from ispagents.cli.output import print_lines, show_one
 from ispagents.errors import Problem
+from policy.routeros.bootstrap import GROUP, Bootstrap
 from policy.routeros.garden import read_garden
-from policy.routeros.script import GROUP, Bootstrap, connect_script, undo_script
+from policy.routeros.script import connect_script, undo_script
 from sql.customers import router_by_name
 from sql.models import Node, Router
 from sql.router_store import PLAIN, api_port, change_router, set_api

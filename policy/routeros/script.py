@@ -15,24 +15,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from policy.errors import PolicyError
-from policy.facts import INTERIM_INTERVAL_S
+from policy.routeros.bootstrap import GROUP, Bootstrap, check
 from policy.routeros.garden import DNS_TAG, HOSTS_TAG, Garden, garden_items
 from policy.routeros.menus import ADDRESS_LIST, FILTER, NAT
 from policy.routeros.objects import Command, Verb, tagged
-from policy.routeros.script_parts import BEFORE, marked, noted, noted_rows, removed, rules
+from policy.routeros.script_parts import BEFORE, joined, marked, note, noted, noted_rows, removed, rules, values
 from policy.routeros.terminal import command_text, quoted
 from policy.routeros.values import duration_text
-from policy.windows import zone
-from policy.wording import escaped, short
+from policy.wording import escaped
 
-GROUP = "ispagents"
 CERTIFICATE = "ispagents-api"
-SERVICES = ("ppp", "hotspot", "dhcp")
-RELEASES = (6, 7)
-NTP_MAXIMUM = 2
 # A client of ours asks again after a second; RouterOS's own 100 to 1,100 ms are shorter than a refusal takes.
 RADIUS_TIMEOUT = "3s"
 CERTIFICATE_DAYS = 3650
@@ -40,47 +33,14 @@ SIGNING_MAXIMUM_S = 120  # small boards take long for a key
 
 UNVERIFIED = (
     "a certificate that is signed without an authority is its own (older releases of 6)",
-    "`/ip service get api-ssl` names one row where releases since 7.20 also list connections there",
+    "the list of who may use a service has another name since 7.24, and is asked for by either",
     "commands in a text that this release does not know are caught by on-error (require-message-auth before 7.15)",
 )
 
 
-class Bootstrap(NamedTuple):
-    """What a router is connected with. Texts are "" where nothing is known; secrets None where they were not made now.
-
-    `name` is what we call the router, `release` 6 or 7. `server` is our address, as the router sees it: of its RADIUS
-    server, and of who logs in to its API. `address` is where its own packets come from. `services`: some of SERVICES;
-    none leaves RADIUS alone. `api_user` "" leaves its API alone; `api_plain`: without TLS. `read_passwords`: the user
-    may read passwords back (policy `sensitive`), which taking in a router that is in use needs, and control does not.
-    """
-
-    name: str
-    release: int
-    server: str
-    address: str = ""
-    services: tuple[str, ...] = ("ppp", "hotspot")
-    secret: str | None = None
-    auth_port: int = 1812
-    acct_port: int = 1813
-    coa_port: int = 3799
-    interim_s: int = INTERIM_INTERVAL_S
-    api_user: str = ""
-    password: str | None = None
-    api_port: int = 8729
-    api_plain: bool = False
-    read_passwords: bool = False
-    garden: Garden = Garden()
-    ntp: tuple[str, ...] = ()
-    time_zone: str = ""
-
-    def __repr__(self) -> str:
-        """Never shows a secret."""
-        return f"Bootstrap(name={self.name!r}, release={self.release})"
-
-
 def connect_script(wanted: Bootstrap) -> str:
     """The script that connects a router. Raises PolicyError for what cannot be meant."""
-    _check(wanted)
+    check(wanted)
     pieces = [_head(wanted)]
     if wanted.services:
         pieces += [_radius(wanted), _incoming(wanted), *_accounting(wanted)]
@@ -113,35 +73,6 @@ def undo_script(name: str, release: int) -> str:
         *(f":do {{{line}}} on-error={{}}" for line in removed("/certificate", f"name={quoted(CERTIFICATE)}")),
     ]
     return "\n".join([*_undo_head(name, release), "", *lines, ""])
-
-
-def _check(wanted: Bootstrap) -> None:
-    if wanted.release not in RELEASES:
-        raise PolicyError(f"RouterOS {wanted.release} is not known; known are 6 and 7")
-    for text in (wanted.server, *((wanted.address,) if wanted.address else ())):
-        try:
-            ipaddress.ip_address(text)
-        except ValueError as error:
-            raise PolicyError(f"{short(repr(text))} is not an address") from error
-    if strange := [one for one in wanted.services if one not in SERVICES]:
-        raise PolicyError(f"{short(repr(strange[0]))} is no service; known are {', '.join(SERVICES)}")
-    if len(wanted.ntp) > NTP_MAXIMUM:
-        raise PolicyError(f"a router is given at most {NTP_MAXIMUM} time servers")
-    for text in wanted.ntp:
-        _check_time_server(text, wanted.release)
-    if wanted.time_zone:
-        zone(wanted.time_zone)
-
-
-def _check_time_server(text: str, release: int) -> None:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError as error:
-        if release > 6 and re.fullmatch(r"(?=.{1,253}\Z)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text):
-            return
-        raise PolicyError(
-            f"{short(repr(text))} is not the address of a time server; RouterOS 6 takes no names"
-        ) from error
 
 
 def _undo_head(name: str, release: int) -> list[str]:
@@ -272,33 +203,57 @@ def _user(wanted: Bootstrap) -> list[str]:
 
 
 def _service(wanted: Bootstrap) -> list[str]:
+    """Since 7.19 connections are listed among the services, behind them; since 7.24 `address` is `available-from`."""
     service = "api" if wanted.api_plain else "api-ssl"
-    address = _network(wanted.server)
-    finder = f"/ip service get {service}"
-    names = () if wanted.api_plain else ("certificate",)
+    address = quoted(_network(wanted.server))
+    asked = '(":local old [/ip service get " . $row . " available-from]")'
+    read = '(":return [/ip service get " . $row . " " . $word . "]")'
+    change = f'("/ip service set " . $row . " disabled=no port={wanted.api_port} " . $word . "=" . $allowed)'
     lines = [
         f"# The service {service}, for us besides those who were allowed already.",
-        *noted("service", "/ip service", ("disabled",), ("port",), names=names, lists=("address",), row=service),
         "{",
-        f":local allowed {quoted(address)}",
-        f":foreach one in=[{finder} address] do={{",
-        f"  :if (([:len [:tostr $one]] > 0) and ([:tostr $one] != {quoted(address)})) do={{",
+        f":local row [:pick [/ip service find where name={quoted(service)}] 0]",
+        ':local word "address"',
+        f':do {{:local probe [:parse {asked}]; $probe; :set word "available-from"}} on-error={{}}',
+        f":local read [:parse {read}]",
+        *joined("before", "[$read]"),
+        *note(
+            "service",
+            [
+                ':local note ("/ip service set " . $row . " " . $word . "=\\"" . $before . "\\"")',
+                *values("/ip service get $row", ("disabled",), ("port",)),
+                *([] if wanted.api_plain else _certificate_noted()),
+            ],
+        ),
+        f":local allowed {address}",
+        ":foreach one in=[$read] do={",
+        f"  :if (([:len [:tostr $one]] > 0) and ([:tostr $one] != {address})) do={{",
         '    :set allowed ($allowed . "," . $one)',
         "  }",
         "}",
-        f"/ip service set {service} disabled=no port={wanted.api_port} address=$allowed",
+        f":local change [:parse {change}]",
+        "$change",
     ]
-    if wanted.api_plain:
-        return [*lines, "}"]
+    return [*lines, *([] if wanted.api_plain else _certificate(wanted)), "}"]
+
+
+def _certificate_noted() -> list[str]:
+    return [
+        ":local named [:tostr [/ip service get $row certificate]]",
+        ':if ([:len $named] = 0) do={:set named "none"}',
+        ':set note ($note . " certificate=\\"" . $named . "\\"")',
+    ]
+
+
+def _certificate(wanted: Bootstrap) -> list[str]:
     named = f"name={quoted(CERTIFICATE)}"
     subject = f"common-name={quoted(CERTIFICATE)} key-size=2048 days-valid={CERTIFICATE_DAYS}"
     usage = "digital-signature,key-encipherment,key-cert-sign,crl-sign,tls-server"
     signed = f"[/certificate find where {named} and private-key=yes]"
     say = quoted(f"ispagents router api set {_shell(wanted.name)} --fingerprint ")
     return [
-        *lines,
         "# A certificate that is there already is kept; else the router makes its own, known by its fingerprint.",
-        f":local used [:tostr [{finder} certificate]]",
+        ":local used [:tostr [/ip service get $row certificate]]",
         ':if (($used = "") or ($used = "none")) do={',
         f"  :if ([:len [/certificate find where {named}]] = 0) do={{",
         f"    /certificate add {named} {subject} key-usage={usage}",
@@ -310,11 +265,10 @@ def _service(wanted: Bootstrap) -> list[str]:
         "    :set waited ($waited + 1)",
         "  }",
         f"  :set used {quoted(CERTIFICATE)}",
-        f"  /ip service set {service} certificate=$used",
+        "  /ip service set $row certificate=$used",
         "}",
         ':put "Now type this where ISPAgents runs:"',
         f":put ({say} . [/certificate get [/certificate find where name=$used] fingerprint])",
-        "}",
     ]
 
 

@@ -37,15 +37,10 @@ def noted(
     menu: str,
     flags: tuple[str, ...],
     texts: tuple[str, ...],
-    *,
-    names: tuple[str, ...] = (),
     lists: tuple[str, ...] = (),
-    row: str = "",
 ) -> list[str]:
     """Lines that note, unless they were noted before, what a menu of settings has: as a script that sets it again."""
-    start = " ".join(word for word in (menu, "set", row) if word)
-    get = " ".join(word for word in (menu, "get", row) if word)
-    return _note(piece, [f":local note {quoted(start)}", *_values(get, flags, texts, names, lists)])
+    return note(piece, [f":local note {quoted(menu + ' set')}", *values(f"{menu} get", flags, texts, lists)])
 
 
 def noted_rows(piece: str, menu: str, flags: tuple[str, ...], texts: tuple[str, ...]) -> list[str]:
@@ -54,14 +49,15 @@ def noted_rows(piece: str, menu: str, flags: tuple[str, ...], texts: tuple[str, 
         ':local note ""',
         f":foreach row in=[{menu} find] do={{",
         f"  :set note ($note . {quoted(':do {' + menu + ' set ')} . $row)",
-        *(f"  {line}" for line in _values(f"{menu} get $row", flags, texts, (), ())),
+        *(f"  {line}" for line in values(f"{menu} get $row", flags, texts)),
         f"  :set note ($note . {quoted('} on-error={}' + chr(10))})",
         "}",
     ]
-    return _note(piece, rows)
+    return note(piece, rows)
 
 
-def _note(piece: str, lines: list[str]) -> list[str]:
+def note(piece: str, lines: list[str]) -> list[str]:
+    """Lines that keep what other lines put into `$note`, where nothing is kept yet."""
     name = quoted(BEFORE + piece)
     return [
         f":if ([:len [/system script find where name={name}]] = 0) do={{",
@@ -71,30 +67,27 @@ def _note(piece: str, lines: list[str]) -> list[str]:
     ]
 
 
-def _values(
-    get: str, flags: tuple[str, ...], texts: tuple[str, ...], names: tuple[str, ...], lists: tuple[str, ...]
-) -> list[str]:
+def values(get: str, flags: tuple[str, ...], texts: tuple[str, ...], lists: tuple[str, ...] = ()) -> list[str]:
+    """Lines that put values behind `$note`. What print leaves out has no value, and then there is nothing to note."""
     lines = []
-    # What print leaves out has no value here either, and then there is nothing to set back.
     for name in flags:
         for value, word in (("true", "yes"), ("false", "no")):
             lines.append(f":if ([{get} {name}] = {value}) do={{:set note ($note . {quoted(f' {name}={word}')})}}")
     for name in texts:
         start, value = quoted(f' {name}="'), f"[{get} {name}]"
         lines.append(f':if ([:len [:tostr {value}]] > 0) do={{:set note ($note . {start} . {value} . "\\"")}}')
-    for name in names:
-        lines += [
-            f":local named [:tostr [{get} {name}]]",
-            ':if ([:len $named] = 0) do={:set named "none"}',
-            f':set note ($note . {quoted(f" {name}=" + chr(34))} . $named . "\\"")',
-        ]
     for name in lists:
-        lines += [
-            ':local several ""',
-            f":foreach one in=[{get} {name}] do={{",
-            '  :if ([:len [:tostr $one]] > 0) do={:set several ($several . "," . $one)}',
-            "}",
-            ":if ([:len $several] > 0) do={:set several [:pick $several 1 [:len $several]]}",
-            f':set note ($note . {quoted(f" {name}=" + chr(34))} . $several . "\\"")',
-        ]
+        start = quoted(f' {name}="')
+        lines += [*joined("several", f"[{get} {name}]"), f':set note ($note . {start} . $several . "\\"")']
     return lines
+
+
+def joined(variable: str, items: str) -> list[str]:
+    """Lines that make a variable of a list, with commas between; a list is no text to RouterOS."""
+    return [
+        f':local {variable} ""',
+        f":foreach one in={items} do={{",
+        f'  :if ([:len [:tostr $one]] > 0) do={{:set {variable} (${variable} . "," . $one)}}',
+        "}",
+        f":if ([:len ${variable}] > 0) do={{:set {variable} [:pick ${variable} 1 [:len ${variable}]]}}",
+    ]

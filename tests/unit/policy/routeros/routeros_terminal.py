@@ -5,7 +5,7 @@ type (a list joined to a text, a length of a number), that is a mistake as well.
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from simulators.clock import HandClock
 from simulators.routeros import RouterOsSettings
@@ -15,7 +15,9 @@ from simulators.routeros.menus_system import POLICIES
 from simulators.routeros.traps import TrapError
 
 VERBS = ("find", "get", "add", "set", "remove", "move", "sign", "run")
-LISTS = {("/ip/service", "address"), ("/system/ntp/client", "servers")}
+SERVICE = "/ip/service"
+RENAMED_IN = (7, 24)  # of a service: `address` is `available-from`
+LISTS = {(SERVICE, "address"), ("/system/ntp/client", "servers")}
 FINGERPRINT = "5f" * 32
 _WORD = re.compile(r"[^\s\[\]{}();=~!\"$]+")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
@@ -23,6 +25,12 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 
 class Mistake(AssertionError):  # noqa: N818 - the test has failed, nothing is to be handled
     """The script is not what a terminal takes."""
+
+
+class Code(NamedTuple):
+    """What `:parse` makes of a text."""
+
+    text: str
 
 
 class Terminal:
@@ -59,7 +67,7 @@ class Terminal:
         if menu not in self.device.store.tables:
             raise TrapError("bad command name")
         table = self.device[menu]
-        named = {name: _text(value) for name, value in arguments.items()}
+        named = {self._field(menu, name): _text(value) for name, value in arguments.items()}
         if verb in ("set", "remove", "move") and not table.menu.single:
             if items is None:
                 raise Mistake(f"{menu} {verb} names nothing")
@@ -79,7 +87,7 @@ class Terminal:
 
     def get(self, menu: str, item: Any, name: str) -> Any:
         """A value with its type; None where print leaves it out."""
-        table = self.device[menu]
+        table, name = self.device[menu], self._field(menu, name)
         row = self.device.store.single(menu) if table.menu.single else table.get(self._id(table, item))
         if row is None or name not in table.known:
             raise TrapError("no such item")
@@ -87,6 +95,12 @@ class Terminal:
         if (menu, name) in LISTS:
             return [part for part in (value or "").split(",") if part]
         return {"true": True, "false": False}.get(value or "", value)
+
+    def _field(self, menu: str, name: str) -> str:
+        """The simulator's name of a field, where a release has another."""
+        if menu != SERVICE or self.device.settings.release < RENAMED_IN:
+            return name
+        return {"available-from": "address", "address": "no such name"}.get(name, name)
 
     def _id(self, table: Any, item: Any) -> str:
         one = item[0] if isinstance(item, list) and len(item) == 1 else item
@@ -128,6 +142,7 @@ class Reader:
 
     def __init__(self, terminal: Terminal, text: str, scopes: list[dict[str, Any]]) -> None:
         self._terminal, self._text, self._scopes, self._at = terminal, text, scopes, 0
+        self.returned: Any = None
 
     # -- statements ----------------------------------------------------------------------------------------------------
 
@@ -153,7 +168,7 @@ class Reader:
         if self._text[self._at] == "{":
             self._run(self._braces())
         elif self._text[self._at] == "$":
-            self._run(self._atom())
+            self._called(self._atom())
         elif self._text[self._at] == "/":
             self._command()
         else:
@@ -168,6 +183,8 @@ class Reader:
             self._terminal.said.append(_text(self._atom()))
         elif word == ":delay":
             self._word()
+        elif word == ":return":
+            self.returned = self._atom()
         elif word == ":if":
             is_so = _truth(self._atom())
             then = self._named("do")
@@ -207,9 +224,15 @@ class Reader:
             self._run(other)
 
     def _run(self, code: str, variables: dict[str, Any] | None = None) -> None:
-        if not isinstance(code, str):
-            raise Mistake(f"{code!r} is no code")
         Reader(self._terminal, code, [*self._scopes, variables or {}]).block(end="")
+
+    def _called(self, code: Any) -> Any:
+        """Run what was parsed; it knows no variable of who calls it."""
+        if not isinstance(code, Code):
+            raise Mistake(f"{code!r} is no code")
+        reader = Reader(self._terminal, code.text, [{}])
+        reader.block(end="")
+        return reader.returned
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
@@ -309,6 +332,8 @@ class Reader:
         self._skip(" ")
         if self._text[self._at] == "/":
             return self._command()
+        if self._text[self._at] == "$":
+            return self._called(self._atom())
         word = self._word()
         value = self._atom()
         if word == ":len":
@@ -318,7 +343,7 @@ class Reader:
         if word == ":tostr":
             return "" if value is None else ";".join(value) if isinstance(value, list) else _text(value)
         if word == ":parse":
-            return value
+            return Code(_text(value))
         if word == ":pick":
             first = self._atom()
             return value[first] if isinstance(value, list) else value[first : self._atom()]

@@ -7,9 +7,11 @@ from routeros_terminal import FINGERPRINT, Terminal
 
 from policy.errors import PolicyError
 from policy.routeros import menus
-from policy.routeros.garden import misplaced, read_garden
-from policy.routeros.objects import Item
-from policy.routeros.script import Bootstrap, connect_script, undo_script
+from policy.routeros.bootstrap import Bootstrap
+from policy.routeros.difference import difference
+from policy.routeros.garden import garden_items, misplaced, placed, read_garden
+from policy.routeros.objects import Item, Plan
+from policy.routeros.script import connect_script, undo_script
 
 SECRET = 'made-up $"secret\\?'
 PASSWORD = "made-up {password} #1"
@@ -21,7 +23,7 @@ STYLE = {
         "dns_servers": ["192.0.2.53"],
     }
 }
-VERSIONS = ("7.16.1", "7.14.3", "6.49.10")
+VERSIONS = ("7.24.1", "7.16.1", "7.14.3", "6.49.10")
 
 
 def _wanted(version: str, **changes: Any) -> Bootstrap:
@@ -67,7 +69,9 @@ def _used(version: str) -> Terminal:
     do("/radius/add", service="login", address="10.4.4.4", secret="another secret")
     do("/radius/incoming/set", port="1700")
     do("/ppp/aaa/set", interim_update="1h")
-    do("/ip/service/set", item="api-ssl", address="10.5.0.0/16,10.6.0.0/16", disabled="yes")
+    (service,) = terminal.device["/ip/service"].having(name="api-ssl")
+    service.fields.update(address="10.5.0.0/16,10.6.0.0/16", disabled="true")
+    terminal.device["/ip/service"].add({"name": "api-ssl", "port": "8729"}, dynamic=True)  # somebody's connection
     do("/ip/address/add", address="10.1.1.1/24", interface="ether1")
     old = {"primary_ntp": "10.9.9.9"} if version.startswith("6") else {"servers": "10.9.9.9,time.example.net"}
     do("/system/ntp/client/set", **old)
@@ -78,6 +82,10 @@ def _rows(terminal: Terminal, menu: str, **wanted: str) -> list[dict[str, str]]:
     return [row.printed() for row in terminal.device[menu].having(**wanted)]
 
 
+def _items(terminal: Terminal, menu: str) -> list[Item]:
+    return [Item(menu, row.id, row.printed()) for row in terminal.device[menu]]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_router_is_connected(version: str) -> None:
     """RADIUS, CoA, accounting, a user who may do no more than needed, the API for us beside others, the clock."""
@@ -85,7 +93,7 @@ def test_a_router_is_connected(version: str) -> None:
     terminal.run(connect_script(_wanted(version)))
     (radius,) = _rows(terminal, "/radius", address="192.0.2.10")
     assert (radius["secret"], radius["service"], radius["src-address"]) == (SECRET, "ppp,hotspot,dhcp", "10.1.1.1")
-    assert radius.get("require-message-auth") == ("yes-for-request-resp" if version == "7.16.1" else None)
+    assert radius.get("require-message-auth") == ("yes-for-request-resp" if version in ("7.24.1", "7.16.1") else None)
     assert _rows(terminal, "/radius/incoming")[0]["port"] == "3799"
     assert _rows(terminal, "/ppp/aaa")[0]["interim-update"] == "5m"
     assert {row["radius-interim-update"] for row in _rows(terminal, "/ip/hotspot/profile")} == {"received"}
@@ -93,7 +101,7 @@ def test_a_router_is_connected(version: str) -> None:
     assert (user["password"], user["address"], user["group"]) == (PASSWORD, "192.0.2.10/32", "ispagents")
     (group,) = _rows(terminal, "/user/group", name="ispagents")
     assert {one for one in group["policy"].split(",") if not one.startswith("!")} == {"api", "read", "write"}
-    (service,) = _rows(terminal, "/ip/service", name="api-ssl")
+    service = _rows(terminal, "/ip/service", name="api-ssl")[0]
     assert (service["disabled"], service["certificate"]) == ("false", "ispagents-api")
     assert set(service["address"].split(",")) == {"192.0.2.10/32", "10.5.0.0/16", "10.6.0.0/16"}
     assert [row["dst-port"] for row in _rows(terminal, menus.FILTER, chain="input")[:2]] == ["3799", "8729"]
@@ -107,16 +115,18 @@ def test_a_router_is_connected(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_walled_garden_stands_before_what_lets_pass(version: str) -> None:
-    """On a router with fasttrack: open connections of a restricted customer end, allowed ones are opened."""
+    """On a router with fasttrack: open connections of a restricted customer end, allowed ones are opened.
+
+    And what the script made is what the change engine wants: it finds nothing to do.
+    """
     terminal = _used(version)
     firewall = terminal.device.firewall
     download = firewall.open("10.0.0.9", "203.0.113.99")
     assert download.passed
     terminal.run(connect_script(_wanted(version)))
-    observed = {
-        menu: [Item(menu, row.id, row.printed()) for row in terminal.device[menu]] for menu in (menus.FILTER, menus.NAT)
-    }
+    observed = {menu: _items(terminal, menu) for menu in (menus.FILTER, menus.NAT, menus.ADDRESS_LIST)}
     assert misplaced(observed) == []
+    assert difference(placed(garden_items(read_garden(STYLE)), observed), observed) == Plan()
     assert not firewall.goes_on(download)
     assert not firewall.open("10.0.0.9", "203.0.113.99").passed
     assert firewall.open("10.0.0.9", "203.0.113.99", port=80).to == "192.0.2.80:8080"
