@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from policy.changes.enforcement import OPEN_STATES
 from policy.changes.route import ADDRESS_LIST, COA_ATTRIBUTES
 from policy.documents import read_access
 from sql import audit
+from sql.among import among
 from sql.customers import service_by_username
 from sql.errors import NotFound, Refused
 from sql.models import KnownAccess, Operator, Router, RouterAbility, Session, Step
@@ -166,11 +168,19 @@ def ability(session: DatabaseSession, router: Router) -> RouterAbility | None:
 
 def learnt(session: DatabaseSession, router: Router) -> list[dict[str, Any]]:
     """All that was learnt about a router. `able` is None where the router only said yes, which decides nothing."""
+    return learnt_by_router(session, [router.id]).get(router.id, [])
+
+
+def learnt_by_router(session: DatabaseSession, router_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
+    """`learnt` of several routers, those about which something was."""
     rows = session.scalars(
-        select(RouterAbility).where(RouterAbility.router_id == router.id).order_by(RouterAbility.ability)
+        select(RouterAbility)
+        .where(among(RouterAbility.router_id, router_ids))
+        .order_by(RouterAbility.router_id, RouterAbility.ability)
     )
-    return [
-        {
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        one = {
             "ability": row.ability,
             "able": None if row.evidence.get("level") == Level.ACKNOWLEDGED else row.able,
             "level": row.evidence.get("level", ""),
@@ -178,8 +188,8 @@ def learnt(session: DatabaseSession, router: Router) -> list[dict[str, Any]]:
             "learnt_by": row.learnt_by,
             "evidence": row.evidence,
         }
-        for row in rows
-    ]
+        found.setdefault(row.router_id, []).append(one)
+    return found
 
 
 def sentence(found: dict[str, Any]) -> str:

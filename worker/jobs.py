@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import date
 from typing import Any
 
@@ -109,11 +109,13 @@ async def run(
     ready: Callable[[], None],
     anchors: Anchors = NO_ANCHORS,
     box: SecretBox | None = None,
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
 ) -> None:
     """Work until `stop` is set; `ready` is called once the database was reached.
 
     `anchors`: where the ends of the audits are kept outside the database.
     `box` opens the addresses of channels to customers; without it nobody is told anything.
+    `beside`: clocks that run until they are cancelled, such as that of routers' health.
 
     Raises DatabaseLost when its connection breaks: Procrastinate would go on, but deaf to notifications, and every
     payment would wait for its polling. The caller begins anew with a fresh app.
@@ -129,6 +131,7 @@ async def run(
                 asyncio.ensure_future(_tick(app, engine)),
                 asyncio.ensure_future(keep_sealed(engine, anchors)),
                 *([asyncio.ensure_future(keep_told(engine, box))] if box is not None else []),
+                *[asyncio.ensure_future(clock()) for clock in beside],
                 asyncio.ensure_future(_watch(watched)),
                 asyncio.ensure_future(stop.wait()),
             ]

@@ -84,6 +84,8 @@ def _change_problems(changes: dict[str, int]) -> list[str]:
         "unverified_steps": "{} live sessions still have the earlier access, although their router acknowledged the "
         "change; `ispagents change list` and `ispagents change show ID` say which and what to try",
         "silent_routers": "{} routers do not answer CoA while changes wait for them; `ispagents network status`",
+        "offline_routers": "{} routers do not answer their API; `ispagents router health` says which and why",
+        "open_findings": "{} things on routers or in the accounting are not as billing says; `ispagents drift list`",
         "stopped_operators": "{} operators have stopped all network writes, and their changes wait; "
         "`ispagents network start` lets them go on",
         "silent_payment_feeds": "{} operators have had no payment for longer than is set, so nobody is suspended "

@@ -18,6 +18,7 @@ from network.routeros.keeper import Keeper
 from sql.roles import Role
 from worker.configure import Configurer
 from worker.enforce import RouterWorker
+from worker.health import HealthWatch
 from worker.jobs import DatabaseLost, build_app, quiet_jobs, run
 from worker.notice_gateway import check
 from worker.sealing import Anchors
@@ -61,7 +62,8 @@ async def _main(state: StateFolder, settings: Settings) -> None:
             app = build_app(conninfo, engine, routers, Configurer(engine, keeper, box, stop.is_set))
             try:
                 ready = (state.run / WORKER_READY).touch
-                await run(app, conninfo, engine, settings.node_name, stop, ready, anchors, box)
+                beside = (HealthWatch(engine, keeper, box, settings.node_name).keep,)
+                await run(app, conninfo, engine, settings.node_name, stop, ready, anchors, box, beside)
             except DatabaseLost as lost:
                 if not down:
                     log.warning("no database; changes wait", error=str(lost))

@@ -77,7 +77,7 @@ def test_status_has_a_sentence_for_each_count(database: Database) -> None:
         counts = dict(connection.exec_driver_sql("SELECT * FROM machine_health()").mappings().one())
     assert _change_problems(counts) == []
     problems = _change_problems(dict.fromkeys(counts, 3))
-    assert len(problems) == len(counts) == 6
+    assert len(problems) == len(counts) == 8
     assert all("3" in one for one in problems)
 
 
