@@ -147,17 +147,18 @@ def add_subscriber(
     session: Session, operator_id: int, *, reference: str, name: str, actor: str, **contact: str
 ) -> Subscriber:
     """A new subscriber; `reference` is the customer number."""
-    check_contact(contact)
-    subscriber = Subscriber(
-        operator_id=operator_id,
-        reference=_name("customer number", reference),
-        name=_name("name", name, 1024),
-        **contact,
-    )
+    subscriber = new_subscriber(operator_id, reference=reference, name=name, **contact)
     session.add(subscriber)
     session.flush()
     audit.record(session, operator_id, actor, "subscriber:account:add", subscriber_id=subscriber.id, name=name)
     return subscriber
+
+
+def new_subscriber(operator_id: int, *, reference: str, name: str, **contact: str) -> Subscriber:
+    """A subscriber that is not stored yet. Raises Refused."""
+    check_contact(contact)
+    number = _name("customer number", reference)
+    return Subscriber(operator_id=operator_id, reference=number, name=_name("name", name, 1024), **contact)
 
 
 def set_subscriber(session: Session, subscriber: Subscriber, *, actor: str, **contact: str) -> None:
@@ -208,22 +209,8 @@ def add_service(
 
     `starts_on` is the first day that is charged, `price_minor` a price agreed with this customer.
     """
-    if method not in set(Method):
-        raise Refused(f"The method {method!r} is not known; use one of {', '.join(Method)}.")
-    name = _name("user name", username)
-    if password is None and method in (Method.PPPOE, Method.STATIC):
-        raise Refused(f"A {method} service needs a password; only hotspot and dhcp services log in by their MAC.")
-    if password is None and not canonical_mac(name):
-        raise Refused("A service without a password logs in by its MAC, so its user name must be one.")
-    service = Service(
-        operator_id=operator_id,
-        subscriber_id=subscriber.id,
-        plan_id=plan.id,
-        method=method,
-        username=name,
-        password=_sealed(box, operator_id, name, password),
-        **_service_options(options),
-    )
+    service = new_service(operator_id, username=username, password=password, method=method, box=box, **options)
+    service.subscriber_id, service.plan_id = subscriber.id, plan.id
     session.add(service)
     session.flush()
     audit.record(
@@ -233,12 +220,28 @@ def add_service(
         "service:line:add",
         service_id=service.id,
         subscriber_id=subscriber.id,
-        username=name,
+        username=username,
         plan=plan.name,
     )
     begin_service(session, service, plan, starts_on=starts_on, price_minor=price_minor)
+    session.flush()
     defer_review(session, operator_id)
     return service
+
+
+def new_service(
+    operator_id: int, *, username: str, password: str | None, method: str, box: SecretBox, **options: Any
+) -> Service:
+    """A service that is not stored yet, and nobody's. Raises Refused."""
+    if method not in set(Method):
+        raise Refused(f"The method {method[:60]!r} is not known; use one of {', '.join(Method)}.")
+    name = _name("user name", username)
+    if password is None and method in (Method.PPPOE, Method.STATIC):
+        raise Refused(f"A {method} service needs a password; only hotspot and dhcp services log in by their MAC.")
+    if password is None and not canonical_mac(name):
+        raise Refused("A service without a password logs in by its MAC, so its user name must be one.")
+    values = _service_options(options) | {"password": _sealed(box, operator_id, name, password)}
+    return Service(operator_id=operator_id, method=method, username=name, **values)
 
 
 def change_service(session: Session, service: Service, *, actor: str, **options: Any) -> Service:

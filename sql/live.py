@@ -83,6 +83,7 @@ def line_of(service: Service, password: str) -> Line:
         delegated_ipv6_prefix=str(service.delegated_ipv6_prefix) if service.delegated_ipv6_prefix else "",
         routes=tuple(service.routes),
         server=str(service.device.get("server", "")),
+        queue=str(service.device.get("queue", "")),
     )
 
 

@@ -15,8 +15,8 @@ from ispagents.cli.inputs import given
 from ispagents.cli.output import money_text
 from ispagents.errors import Problem
 from policy.money.statement import Terms
+from sql.files import bad_rows
 from sql.models import Operator
-from sql.money.files import bad_rows
 from sql.money.imports import Preview, apply_some, preview
 from sql.money.incoming import Outcome, Taken
 

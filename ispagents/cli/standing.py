@@ -15,8 +15,8 @@ from ispagents.cli.inputs import moment
 from ispagents.errors import Problem
 from policy.money.csv_table import plain
 from policy.standing import Standing
+from sql.files import bad_rows
 from sql.models import Operator
-from sql.money.files import bad_rows
 from sql.money.standing_files import (
     KNOWN,
     Preview,

@@ -188,7 +188,7 @@ class _Reader:
     ) -> FoundService:
         name = username if username is not None else item.fields.get("name", "")
         off = is_off(item)
-        own = _about_name(name) + ([_OFF] if off else []) + ([speed.problem] if speed.problem else [])
+        own = _about_name(name) + ([_OFF] if off else [])
         if item.fields.get("password") == HIDDEN:
             own.append("The router does not show its password; let our user's group have the policy `sensitive`.")
         address = one_host(item.fields.get("remote-address", item.fields.get("address", "")))

@@ -25,7 +25,8 @@ class Line(NamedTuple):
 
     `password` is HIDDEN where it is not to be told: such a value equals every password and is never sent. `mac` is the
     device that the service is bound to (a DHCP lease needs one), `server` the DHCP or
-    hotspot server by name. Addresses are the service's own fixed ones.
+    hotspot server by name, `queue` the name of its queue where that was there before us. Addresses are the service's own
+    fixed ones.
     """
 
     service_id: int
@@ -38,6 +39,7 @@ class Line(NamedTuple):
     delegated_ipv6_prefix: str = ""
     routes: tuple[str, ...] = ()
     server: str = ""
+    queue: str = ""
 
     @property
     def tag(self) -> str:
@@ -258,7 +260,7 @@ def _queue(line: Line, addresses: tuple[str, ...], rate_limit: str, style: Style
     )
     if style.queue_type:
         fields += (("queue", f"{style.queue_type}/{style.queue_type}"),)
-    name = f"{menus.OWN_NAME}{line.service_id}-{line.username}"
+    name = line.queue or f"{menus.OWN_NAME}{line.service_id}-{line.username}"
     before: Fields = (("name", style.queue_before),) if style.queue_before else ()
     return Wanted(menus.QUEUE, (("name", name),), fields, line.tag, before=before)
 

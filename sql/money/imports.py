@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from policy.money.csv_table import read_table
 from policy.money.incoming import Incoming, IncomingKind
 from policy.money.statement import Read, Terms, read_statement
+from sql import files
 from sql.errors import NotFound, Refused
 from sql.models import Import, Operator
-from sql.money import files
 from sql.money.incoming import AT_ONCE, Taken, checked_source, refusal, take_in
 from sql.sessions import database_time
 

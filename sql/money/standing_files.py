@@ -14,10 +14,9 @@ from sqlalchemy.orm import Session
 from policy.money.csv_table import Columns, Row, find_columns, plain, read_table
 from policy.standing import Standing
 from policy.windows import zone
-from sql import audit
+from sql import audit, files
 from sql.errors import NotFound, Refused
 from sql.models import AssertedStanding, Feed, Import, Operator, Service
-from sql.money import files
 from sql.money.feeds import STANDINGS
 from sql.money.standings import (
     Answer,

@@ -115,4 +115,3 @@ def begin_service(
             price_minor=price_minor,
         )
     )
-    session.flush()
