@@ -68,11 +68,8 @@ def list_all(
     """List discounts, the newest first."""
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
-        rows = [
-            _row(one.row, one.username, currency)
-            for one in discounts(session, operator_id, after=after, limit=limit)
-            if isinstance(one.row, Discount)
-        ]
+        found = discounts(session, operator_id, after=after, limit=limit)
+        rows = [_row(one.row, one.username, currency) for one in found]
     common.show(
         rows,
         as_json=as_json,

@@ -60,11 +60,8 @@ def list_all(
     """List fees, the newest first."""
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
-        rows = [
-            _row(one.row, one.username, currency)
-            for one in fees(session, operator_id, after=after, limit=limit)
-            if isinstance(one.row, Fee)
-        ]
+        found = fees(session, operator_id, after=after, limit=limit)
+        rows = [_row(one.row, one.username, currency) for one in found]
     common.show(
         rows,
         as_json=as_json,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import typer
+from sqlalchemy.orm import Session
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, OperatorOption
@@ -24,6 +25,7 @@ UntilOption = Annotated[
 ]
 NOTHING = "There is nothing in these days."
 YEAR_DAYS, MONTH_DAYS = 365, 31
+Found = TypeVar("Found")
 
 
 @app.command("ageing")
@@ -40,11 +42,8 @@ def revenue(
     start: FromOption = None, until: UntilOption = None, operator: OperatorOption = "", as_json: JsonOption = False
 ) -> None:
     """What was sold, without tax, by month and plan; the last year if no day is given."""
-    first, last = _days(start, until)
-    with common.acting(operator) as (session, operator_id):
-        found = session.get_one(Operator, operator_id)
-        about = reports.days(session, found, first, last, usual=YEAR_DAYS)
-        rows = [_with_money(row) for row in reports.revenue(session, found, about)]
+    about, found = _report(reports.revenue, start, until, operator, usual=YEAR_DAYS)
+    rows = [_with_money(row) for row in found]
     for row in rows:
         row["month"] = f"{row['month']:%Y-%m}"
     columns = ("month", "plan", "revenue", "discount", "net")
@@ -56,11 +55,8 @@ def collected(
     start: FromOption = None, until: UntilOption = None, operator: OperatorOption = "", as_json: JsonOption = False
 ) -> None:
     """Money that came in and went back, by day and method; the last 31 days if no day is given."""
-    first, last = _days(start, until)
-    with common.acting(operator) as (session, operator_id):
-        found = session.get_one(Operator, operator_id)
-        about = reports.days(session, found, first, last, usual=MONTH_DAYS)
-        rows = [_with_money(row) for row in reports.collected(session, found, about)]
+    about, found = _report(reports.collected, start, until, operator, usual=MONTH_DAYS)
+    rows = [_with_money(row) for row in found]
     columns = ("day", "method", "payments", "in", "back", "net")
     common.show(rows, as_json=as_json, title=_title("Collected", about), empty=NOTHING, columns=columns)
 
@@ -70,11 +66,7 @@ def suspensions(
     start: FromOption = None, until: UntilOption = None, operator: OperatorOption = "", as_json: JsonOption = False
 ) -> None:
     """How many services were suspended, restored and closed, by day; the last 31 days if no day is given."""
-    first, last = _days(start, until)
-    with common.acting(operator) as (session, operator_id):
-        found = session.get_one(Operator, operator_id)
-        about = reports.days(session, found, first, last, usual=MONTH_DAYS)
-        rows = reports.suspensions(session, found, about)
+    about, rows = _report(reports.suspensions, start, until, operator, usual=MONTH_DAYS)
     common.show(rows, as_json=as_json, title=_title("Suspended and restored", about), empty=NOTHING)
 
 
@@ -83,11 +75,7 @@ def restoration(
     start: FromOption = None, until: UntilOption = None, operator: OperatorOption = "", as_json: JsonOption = False
 ) -> None:
     """How long it took from a payment to the access restored; the last 31 days if no day is given."""
-    first, last = _days(start, until)
-    with common.acting(operator) as (session, operator_id):
-        found = session.get_one(Operator, operator_id)
-        about = reports.days(session, found, first, last, usual=MONTH_DAYS)
-        row = reports.restoration(session, found, about)
+    about, row = _report(reports.restoration, start, until, operator, usual=MONTH_DAYS)
     if as_json:
         common.print_json({"from": about.start, "until": about.end, **row})
         return
@@ -99,8 +87,20 @@ def restoration(
     common.show(slowest, as_json=False, title="The slowest", empty="Nobody was restored after a payment.")
 
 
-def _days(start: str | None, until: str | None) -> tuple[date | None, date | None]:
-    return (typed_day(start) if start else None), (typed_day(until) if until else None)
+def _report(
+    ask: Callable[[Session, Operator, reports.Days], Found],
+    start: str | None,
+    until: str | None,
+    operator: str,
+    *,
+    usual: int,
+) -> tuple[reports.Days, Found]:
+    """What a report says, and about which days; `usual`: about so many, where no beginning is typed."""
+    first, last = (typed_day(start) if start else None), (typed_day(until) if until else None)
+    with common.acting(operator) as (session, operator_id):
+        mine = session.get_one(Operator, operator_id)
+        about = reports.days(session, mine, first, last, usual=usual)
+        return about, ask(session, mine, about)
 
 
 def _title(what: str, about: reports.Days) -> str:

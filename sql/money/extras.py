@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -17,12 +17,13 @@ from sql.money.ledger import local_day
 from sql.money.settling import lock_subscribers
 
 PAGE = 100
+Extra = TypeVar("Extra", Discount, Fee)
 
 
-class OfService(NamedTuple):
+class OfService(NamedTuple, Generic[Extra]):
     """A discount or a fee, with the user name of its service."""
 
-    row: Discount | Fee
+    row: Extra
     username: str
 
 
@@ -150,22 +151,26 @@ def cancel_fee(session: Session, operator_id: int, fee_id: int, *, actor: str) -
     return found
 
 
-def discounts(session: Session, operator_id: int, *, after: int | None = None, limit: int = PAGE) -> list[OfService]:
+def discounts(
+    session: Session, operator_id: int, *, after: int | None = None, limit: int = PAGE
+) -> list[OfService[Discount]]:
     """Discounts, the newest first."""
-    mine = select(Discount, Service.username).join(Service, Service.id == Discount.service_id)
-    mine = mine.where(Discount.operator_id == operator_id)
-    if after is not None:
-        mine = mine.where(Discount.id < after)
-    return [OfService(*row) for row in session.execute(mine.order_by(Discount.id.desc()).limit(limit))]
+    return _newest(session, operator_id, Discount, after, limit)
 
 
-def fees(session: Session, operator_id: int, *, after: int | None = None, limit: int = PAGE) -> list[OfService]:
+def fees(session: Session, operator_id: int, *, after: int | None = None, limit: int = PAGE) -> list[OfService[Fee]]:
     """One-off fees, the newest first."""
-    mine = select(Fee, Service.username).join(Service, Service.id == Fee.service_id)
-    mine = mine.where(Fee.operator_id == operator_id)
+    return _newest(session, operator_id, Fee, after, limit)
+
+
+def _newest(
+    session: Session, operator_id: int, model: type[Extra], after: int | None, limit: int
+) -> list[OfService[Extra]]:
+    mine = select(model, Service.username).join(Service, Service.id == model.service_id)
+    mine = mine.where(model.operator_id == operator_id)
     if after is not None:
-        mine = mine.where(Fee.id < after)
-    return [OfService(*row) for row in session.execute(mine.order_by(Fee.id.desc()).limit(limit))]
+        mine = mine.where(model.id < after)
+    return [OfService(row, username) for row, username in session.execute(mine.order_by(model.id.desc()).limit(limit))]
 
 
 def _check_open(service: Service) -> None:
