@@ -34,8 +34,10 @@ from sql.models.plans import Plan, PlanVersion
 from sql.models.routers import Node, Placement, Router, RouterAbility, RouterCheck, RouterCheckHour, RouterHealth
 from sql.models.services import Hold, Review, Service, Subscriber
 from sql.models.sessions import RefusedLogin, Session, SpoolFile, SpoolReject, UsageHour
+from sql.models.usage import AccountingRecord, RouterBoot, UsageDay, UsageSpan, UsageState, UsageTopup
 
 __all__ = [
+    "AccountingRecord",
     "Allocation",
     "ApiToken",
     "Approval",
@@ -87,6 +89,7 @@ __all__ = [
     "Review",
     "Router",
     "RouterAbility",
+    "RouterBoot",
     "RouterCheck",
     "RouterCheckHour",
     "RouterHealth",
@@ -97,5 +100,9 @@ __all__ = [
     "SpoolReject",
     "Step",
     "Subscriber",
+    "UsageDay",
     "UsageHour",
+    "UsageSpan",
+    "UsageState",
+    "UsageTopup",
 ]

@@ -39,6 +39,9 @@ class Session(Base):
         ForeignKeyConstraint(*_SERVICE),
         Index("sessions_open", "service_id", postgresql_where=_IS_OPEN),
         Index("sessions_open_router", "router_id", "acct_session_id", postgresql_where=_IS_OPEN),
+        Index("sessions_quiet", "quiet_at", postgresql_where=_IS_OPEN),
+        Index("sessions_online", "operator_id", "id", postgresql_where=_IS_OPEN),
+        Index("sessions_online_router", "operator_id", "router_id", "id", postgresql_where=_IS_OPEN),
         Index("sessions_service", "operator_id", "service_id", "started_at"),
     )
     id: Mapped[Key]
@@ -63,6 +66,8 @@ class Session(Base):
     session_time_s: Mapped[Counter]
     upload_bytes: Mapped[Counter]
     download_bytes: Mapped[Counter]
+    interim_interval_s: Mapped[int] = mapped_column(server_default="300")
+    quiet_at: Mapped[Moment] = mapped_column(server_default="infinity")
 
 
 class UsageHour(Base):
@@ -75,6 +80,7 @@ class UsageHour(Base):
     hour: Mapped[Moment] = mapped_column(primary_key=True)
     upload_bytes: Mapped[Big]
     download_bytes: Mapped[Big]
+    counted_bytes: Mapped[Counter]
 
 
 class RefusedLogin(Base):

@@ -59,9 +59,35 @@ _ENGINE = (
     "INSERT INTO audit_heads (operator_id) VALUES (%(operator)s)",
     "INSERT INTO placements (operator_id, service_id, router_id) VALUES (%(operator)s, %(service)s, %(router)s)",
     "INSERT INTO router_checks (operator_id, router_id, path) VALUES (%(operator)s, %(router)s, 'api')",
-    "INSERT INTO router_check_hours (operator_id, router_id, path, hour) VALUES (%(operator)s, %(router)s, 'api', now())",
+    (
+        "INSERT INTO router_check_hours (operator_id, router_id, path, hour) "
+        "VALUES (%(operator)s, %(router)s, 'api', now())"
+    ),
+    (
+        "INSERT INTO router_boots (operator_id, router_id, booted_at, noticed_by) "
+        "VALUES (%(operator)s, %(router)s, now(), 'uptime')"
+    ),
+    (
+        "INSERT INTO accounting_records (operator_id, router_id, session_id, at, kind, username, acct_session_id, "
+        "session_time_s, upload_bytes, download_bytes) "
+        "SELECT %(operator)s, %(router)s, %(session)s, at, 'start', 'x', 'x', 0, 0, 0 "
+        "FROM (VALUES (now()), ('1999-01-01'::timestamptz)) AS row (at)"
+    ),
+    "INSERT INTO usage_days (operator_id, service_id, day) VALUES (%(operator)s, %(service)s, now())",
+    (
+        "INSERT INTO usage_spans (operator_id, service_id, span, starts_at, ends_at) "
+        "VALUES (%(operator)s, %(service)s, 'day', now(), now() + interval '1 day')"
+    ),
+    (
+        "INSERT INTO usage_topups (operator_id, service_id, span, bytes, reason, granted_by) "
+        "VALUES (%(operator)s, %(service)s, 'day', 1, 'x', 'x')"
+    ),
+    "INSERT INTO usage_states (operator_id, service_id) VALUES (%(operator)s, %(service)s)",
     "INSERT INTO drift_runs (operator_id, router_id) VALUES (%(operator)s, %(router)s)",
-    "INSERT INTO drift_findings (operator_id, router_id, kind, key, cause) VALUES (%(operator)s, %(router)s, 'x', '', 'x')",
+    (
+        "INSERT INTO drift_findings (operator_id, router_id, kind, key, cause) "
+        "VALUES (%(operator)s, %(router)s, 'x', '', 'x')"
+    ),
     "INSERT INTO healing_runs (operator_id) VALUES (%(operator)s)",
     (
         "INSERT INTO people (operator_id, login, password, roles, fs_uniquifier) "

@@ -52,8 +52,8 @@ def two(database: Database) -> tuple[Isp, Isp]:
 def _tables(database: Database) -> list[str]:
     with database.as_superuser() as connection:
         rows = connection.execute(
-            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace "
-            "AND relname NOT LIKE 'procrastinate%' ORDER BY 1"
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition "
+            "AND relnamespace = 'public'::regnamespace AND relname NOT LIKE 'procrastinate%' ORDER BY 1"
         ).fetchall()
     return [row[0] for row in rows]
 
@@ -90,6 +90,20 @@ def test_every_table_of_an_operator_has_forced_row_security(database: Database) 
 def test_every_table_is_known_to_the_models(database: Database) -> None:
     """No table exists that the models, and so the other tests, do not know."""
     assert set(_tables(database)) - {"alembic_version"} == set(Base.metadata.tables)
+
+
+def test_nobody_reaches_a_partition_beside_its_table(database: Database) -> None:
+    """The wall stands before the table; so a partition may be read and written through it alone."""
+    with database.as_superuser() as connection:
+        rows = connection.execute(
+            "SELECT relname, relrowsecurity AND relforcerowsecurity, "
+            "has_any_column_privilege('ispagents_web', oid, 'SELECT') "
+            "OR has_any_column_privilege('ispagents_worker', oid, 'SELECT') "
+            "OR has_any_column_privilege('ispagents_edge', oid, 'SELECT, INSERT, UPDATE') "
+            "FROM pg_class WHERE relispartition AND relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        ).fetchall()
+    assert len(rows) >= 4
+    assert {row[1:] for row in rows} == {(True, False)}, rows
 
 
 def test_every_view_runs_with_the_rights_of_its_reader(database: Database) -> None:

@@ -1,0 +1,176 @@
+-- Sessions that went quiet, raw accounting by month, usage by day and period, and what quotas make of it.
+
+-- `interim_interval_s`: how often this session was told to report. `quiet_at`: two interims after its last word; whoever
+-- has not spoken by then may be gone.
+ALTER TABLE sessions
+    ADD COLUMN interim_interval_s integer NOT NULL DEFAULT 300 CHECK (interim_interval_s > 0),
+    ADD COLUMN quiet_at timestamptz NOT NULL DEFAULT 'infinity',
+    DROP CONSTRAINT sessions_ended_by_check,
+    ADD CONSTRAINT sessions_ended_by_check CHECK (ended_by IN ('stop', 'new_start', 'router_restart', 'router_reboot',
+        'unknown_to_router', 'missed_interims', 'ended_oldest'));
+CREATE INDEX sessions_quiet ON sessions (quiet_at) WHERE ended_at IS NULL;
+CREATE INDEX sessions_online ON sessions (operator_id, id) WHERE ended_at IS NULL;
+CREATE INDEX sessions_online_router ON sessions (operator_id, router_id, id) WHERE ended_at IS NULL;
+-- When a router began to run, as far as it was noticed: it sends no Accounting-Off, and its sessions end without a word.
+CREATE TABLE router_boots (
+    operator_id bigint NOT NULL REFERENCES operators,
+    router_id bigint NOT NULL,
+    booted_at timestamptz NOT NULL,
+    noticed_by text NOT NULL CHECK (noticed_by IN ('accounting_on', 'session_ids', 'uptime')),
+    closed_sessions integer NOT NULL DEFAULT 0 CHECK (closed_sessions >= 0),
+    PRIMARY KEY (router_id, booted_at),
+    FOREIGN KEY (operator_id, router_id) REFERENCES routers (operator_id, id)
+);
+
+-- Every accounting record as it was taken in, a partition a month; no foreign keys, so that a month goes as a whole.
+-- Nobody reads pages from here: sessions and usage below are what is looked at.
+CREATE TABLE accounting_records (
+    operator_id bigint NOT NULL,
+    router_id bigint NOT NULL,
+    session_id bigint NOT NULL,
+    service_id bigint,
+    at timestamptz NOT NULL,
+    taken_in_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    node text NOT NULL DEFAULT '',
+    kind text NOT NULL CHECK (kind IN ('start', 'interim', 'stop')),
+    username text NOT NULL,
+    acct_session_id text NOT NULL,
+    framed_address inet,
+    session_time_s bigint NOT NULL,
+    upload_bytes bigint NOT NULL,
+    download_bytes bigint NOT NULL,
+    terminate_cause text NOT NULL DEFAULT ''
+) PARTITION BY RANGE (at);
+CREATE INDEX accounting_records_session ON accounting_records (session_id, at);
+-- What has no month yet, or a clock that is years wrong.
+CREATE TABLE accounting_records_other PARTITION OF accounting_records DEFAULT;
+ALTER TABLE accounting_records_other ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+
+-- Makes the partitions of the months from the last one to `months_ahead`, and drops those older than `keep_months`.
+-- Never waits for long: who reads at this moment is not disturbed, and it is tried again the next day.
+CREATE FUNCTION keep_accounting_partitions(keep_months integer, months_ahead integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public SET lock_timeout = '2s' AS $$
+DECLARE
+    month timestamptz;
+    name text;
+    done integer := 0;
+BEGIN
+    FOR month IN SELECT generate_series(date_trunc('month', now(), 'UTC') - interval '1 month',
+            date_trunc('month', now(), 'UTC') + make_interval(months => months_ahead), interval '1 month') LOOP
+        name := 'accounting_records_' || to_char(month AT TIME ZONE 'UTC', 'YYYY_MM');
+        IF to_regclass('public.' || name) IS NULL THEN
+            EXECUTE format('CREATE TABLE public.%I PARTITION OF public.accounting_records FOR VALUES FROM (%L) TO (%L)',
+                name, month, month + interval '1 month');
+            EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', name);
+            EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', name);
+            done := done + 1;
+        END IF;
+    END LOOP;
+    FOR name IN SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
+            WHERE inhparent = 'public.accounting_records'::regclass
+                AND child.relname ~ '^accounting_records_[0-9]{4}_[0-9]{2}$'
+                AND child.relname < 'accounting_records_' || to_char((date_trunc('month', now(), 'UTC')
+                    - make_interval(months => keep_months)) AT TIME ZONE 'UTC', 'YYYY_MM') LOOP
+        EXECUTE format('DROP TABLE public.%I', name);
+        done := done + 1;
+    END LOOP;
+    DELETE FROM public.accounting_records_other WHERE taken_in_at < now() - make_interval(months => keep_months);
+    RETURN done;
+END $$;
+REVOKE EXECUTE ON FUNCTION keep_accounting_partitions(integer, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION keep_accounting_partitions(integer, integer) TO ispagents_worker;
+SELECT keep_accounting_partitions(12, 2);
+
+-- Bytes of a service in one day of its operator, for plots and reports. `counted_bytes`: what counts towards quotas, after
+-- zero-rated hours and multipliers.
+ALTER TABLE usage_hours ADD COLUMN counted_bytes bigint NOT NULL DEFAULT 0 CHECK (counted_bytes >= 0);
+CREATE TABLE usage_days (
+    operator_id bigint NOT NULL,
+    service_id bigint NOT NULL,
+    day date NOT NULL,
+    upload_bytes bigint NOT NULL DEFAULT 0 CHECK (upload_bytes >= 0),
+    download_bytes bigint NOT NULL DEFAULT 0 CHECK (download_bytes >= 0),
+    counted_bytes bigint NOT NULL DEFAULT 0 CHECK (counted_bytes >= 0),
+    PRIMARY KEY (service_id, day),
+    FOREIGN KEY (operator_id, service_id) REFERENCES services (operator_id, id)
+);
+CREATE INDEX usage_days_top ON usage_days (operator_id, day, (upload_bytes + download_bytes) DESC);
+
+-- What a service has used in a span that its plan has tiers for: a day, a week or a month of the operator, or its billing
+-- period. `reached`: how many of the plan's tiers are reached (0: none). `warned_percent`: the highest share that the
+-- customer was told of. A span that has ended stays as it was; late records still count into it.
+CREATE TABLE usage_spans (
+    operator_id bigint NOT NULL,
+    service_id bigint NOT NULL,
+    span text NOT NULL CHECK (span IN ('day', 'week', 'month', 'period')),
+    starts_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL,
+    upload_bytes bigint NOT NULL DEFAULT 0 CHECK (upload_bytes >= 0),
+    download_bytes bigint NOT NULL DEFAULT 0 CHECK (download_bytes >= 0),
+    counted_bytes bigint NOT NULL DEFAULT 0 CHECK (counted_bytes >= 0),
+    carried_bytes bigint NOT NULL DEFAULT 0 CHECK (carried_bytes >= 0),
+    reached smallint NOT NULL DEFAULT 0 CHECK (reached >= 0),
+    warned_percent smallint NOT NULL DEFAULT 0 CHECK (warned_percent BETWEEN 0 AND 100),
+    PRIMARY KEY (service_id, span, starts_at),
+    FOREIGN KEY (operator_id, service_id) REFERENCES services (operator_id, id),
+    CHECK (ends_at > starts_at)
+);
+-- More bytes, bought or given, for one span that is running, or until they are used or `until` comes.
+CREATE TABLE usage_topups (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    operator_id bigint NOT NULL REFERENCES operators,
+    service_id bigint NOT NULL,
+    span text NOT NULL CHECK (span IN ('day', 'week', 'month', 'period')),
+    bytes bigint NOT NULL CHECK (bytes > 0),
+    used_bytes bigint NOT NULL DEFAULT 0 CHECK (used_bytes BETWEEN 0 AND bytes),
+    until timestamptz,
+    reason text NOT NULL CHECK (reason <> '' AND octet_length(reason) <= 1024),
+    granted_by text NOT NULL CHECK (granted_by <> ''),
+    invoice_id bigint,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamptz,
+    UNIQUE (operator_id, id),
+    FOREIGN KEY (operator_id, service_id) REFERENCES services (operator_id, id),
+    FOREIGN KEY (operator_id, invoice_id) REFERENCES invoices (operator_id, id)
+);
+CREATE INDEX usage_topups_open ON usage_topups (operator_id, service_id, id) WHERE ended_at IS NULL;
+
+-- What logins must know of usage: the bytes of each span that runs, as a document, and when the next of them begins anew.
+-- It changes only where a decision would: at a tier, at a reset, at a top-up; never with every record.
+CREATE TABLE usage_states (
+    service_id bigint PRIMARY KEY,
+    operator_id bigint NOT NULL,
+    document jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(document) = 'object'),
+    valid_until timestamptz,
+    revision xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    FOREIGN KEY (operator_id, service_id) REFERENCES services (operator_id, id)
+);
+CREATE INDEX usage_states_due ON usage_states (valid_until) WHERE valid_until IS NOT NULL;
+CREATE INDEX usage_states_revision ON usage_states (revision);
+CREATE TRIGGER stamp_revision BEFORE INSERT OR UPDATE ON usage_states
+    FOR EACH ROW EXECUTE FUNCTION stamp_revision();
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['router_boots', 'accounting_records', 'usage_days', 'usage_spans',
+        'usage_topups', 'usage_states']
+    LOOP
+        PERFORM operator_wall(name);
+    END LOOP;
+END $$;
+CREATE POLICY edge_reports ON accounting_records TO ispagents_edge USING (true) WITH CHECK (true);
+CREATE POLICY edge_reports ON usage_days TO ispagents_edge USING (true) WITH CHECK (true);
+CREATE POLICY edge_reports ON usage_spans TO ispagents_edge USING (true) WITH CHECK (true);
+CREATE POLICY edge_reads ON usage_topups FOR SELECT TO ispagents_edge USING (true);
+CREATE POLICY edge_reports ON usage_states TO ispagents_edge USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT ON accounting_records TO ispagents_edge;
+GRANT SELECT, INSERT, UPDATE ON usage_days, usage_spans, usage_states TO ispagents_edge;
+GRANT SELECT ON usage_topups TO ispagents_edge;
+CREATE POLICY edge_reports ON router_boots TO ispagents_edge USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE ON router_boots TO ispagents_edge;
+GRANT INSERT, UPDATE ON router_boots TO ispagents_worker;
+GRANT INSERT, UPDATE ON usage_spans, usage_states, usage_topups TO ispagents_worker;
+GRANT INSERT, UPDATE ON usage_topups, usage_states TO ispagents_web;
+GRANT UPDATE (interim_interval_s, quiet_at) ON sessions TO ispagents_worker;
