@@ -10,11 +10,12 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from sql import audit
 from sql.checks import NAME_MAXIMUM_BYTES, checked_text
+from sql.ending import end_named
 from sql.errors import NotFound, Refused
 from sql.models import ApiToken
 from sql.sessions import ACT_FOR_FOUND, acting_for_found, database_time
@@ -62,13 +63,9 @@ def tokens(session: Session, operator_id: int) -> list[ApiToken]:
 
 def end_token(session: Session, operator_id: int, name: str, *, actor: str) -> ApiToken:
     """The token opens nothing any more. Raises NotFound."""
-    token = session.scalar(
-        select(ApiToken).where(ApiToken.operator_id == operator_id, ApiToken.name == name, ApiToken.ended_at.is_(None))
-    )
+    token = end_named(session, ApiToken, operator_id, name)
     if token is None:
         raise NotFound(f"There is no token {name!r}; `ispagents token list` shows those there are.")
-    token.ended_at = func.now()
-    session.flush()
     audit.record(session, operator_id, actor, "api:token:end", name=name)
     return token
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from sql import audit
+from sql.ending import end_named
 from sql.errors import NotFound, Refused
 from sql.models import Operator, PaymentProvider
 from sql.secrets import SecretBox
@@ -68,17 +69,9 @@ def providers(session: Session, operator_id: int) -> list[PaymentProvider]:
 
 def end_provider(session: Session, operator_id: int, name: str, *, actor: str) -> PaymentProvider:
     """Its address is gone at once. Raises NotFound."""
-    provider = session.scalar(
-        select(PaymentProvider).where(
-            PaymentProvider.operator_id == operator_id,
-            PaymentProvider.name == name,
-            PaymentProvider.ended_at.is_(None),
-        )
-    )
+    provider = end_named(session, PaymentProvider, operator_id, name)
     if provider is None:
         raise NotFound(f"There is no provider {name!r}; `ispagents provider list` shows those there are.")
-    provider.ended_at = func.now()
-    session.flush()
     audit.record(session, operator_id, actor, "payment:provider:end", name=name)
     return provider
 

@@ -58,9 +58,9 @@ def _intent(found: Object, event: Object) -> Sequence[Incoming]:
             found["amount_received"],
             found,
             event,
-            reference=_texts(found.get("description"), *_named(found)),
-            payer=_text(billing.get("name")),
-            phone=_text(billing.get("phone")),
+            said=found.get("description"),
+            name=billing.get("name"),
+            phone=billing.get("phone"),
         )
     ]
 
@@ -75,9 +75,9 @@ def _session(found: Object, event: Object) -> Sequence[Incoming]:
             found["amount_total"],
             found,
             event,
-            reference=_texts(found.get("client_reference_id"), *_named(found)),
-            payer=_text(details.get("name")),
-            phone=_text(details.get("phone")),
+            said=found.get("client_reference_id"),
+            name=details.get("name"),
+            phone=details.get("phone"),
         )
     ]
 
@@ -92,9 +92,9 @@ def _invoice(found: Object, event: Object) -> Sequence[Incoming]:
             found["amount_paid"],
             found,
             event,
-            reference=_texts(found.get("description"), *_named(found)),
-            payer=_text(found.get("customer_name")),
-            phone=_text(found.get("customer_phone")),
+            said=found.get("description"),
+            name=found.get("customer_name"),
+            phone=found.get("customer_phone"),
         )
     ]
 
@@ -145,10 +145,11 @@ _EVENTS: Final[dict[str, Callable[[Object, Object], Sequence[Incoming]]]] = {
 
 
 def _payment(
-    external_id: str, amount: int, found: Object, event: Object, *, reference: str, payer: str, phone: str
+    external_id: str, amount: int, found: Object, event: Object, *, said: Any, name: Any, phone: Any
 ) -> Incoming:
+    """Money that came. `said` is what the payer or the shop wrote; beside it counts what the metadata names."""
     currency = found["currency"].upper()
-    username = _text((found.get("metadata") or {}).get("username"))
+    metadata = found.get("metadata") or {}
     return Incoming(
         external_id,
         _minor(amount, currency),
@@ -156,10 +157,10 @@ def _payment(
         _moment(event),
         METHOD,
         # a long description must not keep a payment out
-        reference=_cut(reference, 1000),
-        payer=_cut(payer, 500),
-        phone=_cut(phone, 60),
-        username=username,
+        reference=_cut(_texts(said, metadata.get("customer"), metadata.get("invoice")), 1000),
+        payer=_cut(_text(name), 500),
+        phone=_cut(_text(phone), 60),
+        username=_text(metadata.get("username")),
     )
 
 
@@ -190,11 +191,6 @@ def _minor(amount: int, currency: str) -> int:
 
 def _moment(event: Object) -> datetime:
     return datetime.fromtimestamp(int(event["created"]), UTC)
-
-
-def _named(found: Object) -> tuple[str, ...]:
-    metadata = found.get("metadata") or {}
-    return tuple(_text(metadata.get(name)) for name in ("customer", "invoice"))
 
 
 def _id(value: Any) -> str:
