@@ -208,9 +208,12 @@ def _service(wanted: Bootstrap) -> list[str]:
     address = quoted(_network(wanted.server))
     asked = '(":local old [/ip service get " . $row . " available-from]")'
     read = '(":return [/ip service get " . $row . " " . $word . "]")'
+    told = "# A certificate that is there already is kept; else the router makes its own, known by its fingerprint."
+    certificate = [] if wanted.api_plain else [told]
     change = f'("/ip service set " . $row . " disabled=no port={wanted.api_port} " . $word . "=" . $allowed)'
     lines = [
-        f"# The service {service}, for us besides those who were allowed already.",
+        f"# The service {service}, for us and those who were named before; where all were let in, only we are now.",
+        *certificate,
         "{",
         f":local row [:pick [/ip service find where name={quoted(service)}] 0]",
         ':local word "address"',
@@ -252,7 +255,6 @@ def _certificate(wanted: Bootstrap) -> list[str]:
     signed = f"[/certificate find where {named} and private-key=yes]"
     say = quoted(f"ispagents router api set {_shell(wanted.name)} --fingerprint ")
     return [
-        "# A certificate that is there already is kept; else the router makes its own, known by its fingerprint.",
         ":local used [:tostr [/ip service get $row certificate]]",
         ':if (($used = "") or ($used = "none")) do={',
         f"  :if ([:len [/certificate find where {named}]] = 0) do={{",
