@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from policy.money.creditor_reference import creditor_references
 from policy.money.currency import written
 from policy.money.incoming import Incoming, Wanted
 from policy.wording import short
@@ -29,7 +30,6 @@ _EDGES: Final = ".,;:!?()[]{}<>\"'#*"
 _SPLIT: Final = re.compile(r"[\s,;:/|#()\[\]]+")
 _YEAR: Final = re.compile("2[01][0-9]{2}")
 _INVOICE: Final = re.compile("(2[01][0-9]{2})-([0-9]{1,9})")
-_RF: Final = re.compile("RF[0-9]{2}[0-9A-Z]{1,21}")
 _MONTH: Final = re.compile("2[01][0-9]{2}-(0?[1-9]|1[0-2])")
 
 
@@ -136,17 +136,6 @@ def phone_digits(text: str) -> str:
     return found if PHONE_DIGITS_LEAST <= len(found) <= 15 else ""  # 15: the most that E.164 has
 
 
-def creditor_references(text: str) -> Iterator[str]:
-    """What valid RF creditor references (ISO 11649) in a text refer to, in print format too (groups of four)."""
-    words = text.upper().split()[:WORDS_MOST]
-    for place, word in enumerate(words):
-        if word.startswith("RF"):
-            for count in range(1, min(8, len(words) - place) + 1):
-                joined = "".join(words[place : place + count]).strip(_EDGES)
-                if _RF.fullmatch(joined) and _check_digits(joined):
-                    yield joined[4:]
-
-
 class _Reading:
     """What one payment says, in the forms in which hits are held against it."""
 
@@ -242,12 +231,6 @@ def _names(payer: str) -> Iterator[str]:
 def _same_phone(one: str, other: str) -> bool:
     """Whether two numbers are one, with and without the country's."""
     return bool(one and other) and (one.endswith(other) or other.endswith(one))
-
-
-def _check_digits(reference: str) -> bool:
-    """ISO 11649 section 5: ISO 7064 MOD 97-10 over the reference with its first four letters moved to the end."""
-    moved = reference[4:] + reference[:4]
-    return int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1
 
 
 def _why_not(named: set[int], chosen: set[int], candidates: Sequence[Candidate], unknown_username: bool) -> str:

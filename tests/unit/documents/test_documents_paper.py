@@ -74,6 +74,15 @@ def test_an_invoice_says_who_owes_what() -> None:
         assert words in spanish.replace("\xa0", " "), words
 
 
+def test_a_structured_reference_is_printed_where_banks_take_one() -> None:
+    """In euros, for a customer number that one can hold, while there is something to pay."""
+    buyer = Buyer("Zofia Nowak", "A1042")
+    said = text_of(invoice_html(paper(buyer=buyer), words_for(["en"])))
+    assert "structured reference is asked for: RF92 A104 2" in said
+    for other in (paper(), paper(buyer=buyer, currency="KES"), paper(buyer=buyer, open_minor=0)):
+        assert "structured" not in invoice_html(other, words_for(["en"]))
+
+
 def test_marks_say_what_became_of_it() -> None:
     """Paid, partly paid, or void: the mark, what paid it, and what is left."""
     part = (Settlement(DAY, "money", "cash", "R-1", 2000), Settlement(DAY, "credit", "credit", "2", 300))

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy.money.creditor_reference import creditor_reference, creditor_references, written_in_groups
 from policy.money.incoming import Incoming
-from policy.money.matching import Clue, Hit, creditor_references, match, phone_digits, wanted
+from policy.money.matching import Clue, Hit, match, phone_digits, wanted
 
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 ANNA, ADAM = 1, 2
@@ -169,3 +170,13 @@ def test_creditor_references_are_checked() -> None:
 def test_phones_are_compared_by_their_digits(text: str, digits: str) -> None:
     """Without what is only dialled first; what is no phone number is none."""
     assert phone_digits(text) == digits
+
+
+@given(st.from_regex("[0-9A-Z]{1,21}", fullmatch=True))
+def test_what_is_printed_on_an_invoice_is_found_again(number: str) -> None:
+    """The customer number, from its reference in groups and without; the standard's own example."""
+    reference = creditor_reference(number)
+    for text in (reference, f"ref. {written_in_groups(reference).lower()}"):
+        assert number in list(creditor_references(text))
+    assert creditor_reference("539007547034") == "RF18539007547034"
+    assert [creditor_reference(other) for other in ("K-1", "k1", "", "A" * 22, "١")] == [""] * 5
