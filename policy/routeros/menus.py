@@ -34,6 +34,9 @@ WALLED_GARDEN_IP = "/ip/hotspot/walled-garden/ip"
 
 # Where comments are no place for a mark, because many services share the item, its name says that it is ours.
 OWN_NAME = "ispagents-"
+# What a hotspot user has who may come with any device and gets an address from the pool (Hotspot user page).
+ANY_DEVICE = "00:00:00:00:00:00"
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 # nothing is bound to it
 
 _TEXT = Kind.TEXT
 
@@ -162,8 +165,8 @@ _HOTSPOT_USER = {
     "password": Field(Kind.SECRET, HIDDEN),
     "profile": Field(default="default"),
     "server": Field(default="all"),
-    "mac-address": Field(Kind.MAC, unset=True),
-    "address": _OPTIONAL_HOST,
+    "mac-address": Field(Kind.MAC, ANY_DEVICE),
+    "address": Field(Kind.HOST, ANY_ADDRESS),
     "routes": Field(Kind.LIST),
     "email": Field(),
     "limit-uptime": Field(Kind.DURATION, "0s"),

@@ -24,9 +24,8 @@ class Line(NamedTuple):
     """What is known of a service beside its access. Texts are "" where nothing is known.
 
     `password` is HIDDEN where it is not to be told: such a value equals every password and is never sent. `mac` is the
-    device that the service is bound to (a DHCP lease needs one), `server` the DHCP or
-    hotspot server by name, `queue` the name of its queue where that was there before us. Addresses are the service's own
-    fixed ones.
+    device that the service is bound to (a DHCP lease needs one), `server` the DHCP or hotspot server by name, `queue`
+    the name of its queue where that was there before us. Addresses are the service's own fixed ones.
     """
 
     service_id: int
@@ -176,8 +175,8 @@ def _hotspot(line: Line, access: Access, style: Style) -> list[Wanted]:
         ("password", line.password),
         server,
         ("profile", profile),
-        ("mac-address", line.mac),
-        ("address", _given(line, access)),
+        ("mac-address", line.mac or menus.ANY_DEVICE),
+        ("address", _given(line, access) or menus.ANY_ADDRESS),
         ("disabled", "no"),
     )
     items = [ours] if ours is not None else []

@@ -17,6 +17,7 @@ LINES = [
     Line(number, f'{method} "łódź"\n', method, "pa$$ word", f"10.0.0.{number}", f"02:00:00:00:00:{number:02X}")
     for number, method in enumerate(Method, 1)
 ]
+LINES.append(Line(9, "anybody", Method.HOTSPOT, "x"))
 STYLES = (
     Style(local_address="10.9.9.1", dns_servers=("1.1.1.1",), hotspot_denial=HotspotDenial.BINDING),
     Style(Way.QUEUE, Way.QUEUE, Way.QUEUE, list_timeout_s=3600),

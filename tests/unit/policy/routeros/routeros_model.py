@@ -148,6 +148,7 @@ lines = st.builds(
     ipv6_prefix=st.sampled_from(["", "2001:db8:5::/64"]),
     routes=st.sampled_from([(), ("10.9.0.0/24 10.0.0.5 1",)]),
     server=st.sampled_from(["", "shop"]),
+    queue=st.sampled_from(["", "", "Anna at home"]),
 )
 styles = st.builds(
     lambda **fields: Style(**fields),  # noqa: PLW0108 # or `builds` would fill in what has a default
