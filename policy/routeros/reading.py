@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
-from policy.routeros.menus import agrees, canonical_key, menu_of, touchable, value
-from policy.routeros.objects import Fields, Item
+from policy.errors import PolicyError
+from policy.routeros.menus import agrees, canonical_key, field_of, menu_of, touchable, value
+from policy.routeros.objects import Fields, Item, Wanted
+from policy.routeros.values import Kind, address, words
 
 Observed = Mapping[str, Sequence[Item]]
 
@@ -85,6 +87,25 @@ class Reading(Observed):
         return self._firsts.get((path, fields))
 
 
+def asked_by(wanted: Wanted) -> Fields:
+    """Fields for a reading of only a part of a menu: each finds what may be this item, or be in its way.
+
+    Texts are as a router prints them. An item with `before` needs the whole menu: order is seen there alone.
+    """
+    rivals = [pair for pair in wanted.fields if pair[0] in menu_of(wanted.menu).rivals]
+    return (*wanted.key[-1:], *((name, _printed(wanted.menu, name, text)) for name, text in rivals))
+
+
 def reading_of(observed: Observed) -> Reading:
     """The same as a reading; one that is a reading already stays it."""
     return observed if isinstance(observed, Reading) else Reading(observed)
+
+
+def _printed(path: str, name: str, text: str) -> str:
+    """Targets of a queue are networks, a single address too."""
+    if field_of(path, name).kind != Kind.ADDRESSES:
+        return text
+    try:
+        return ",".join(address(part) for part in words(text))
+    except PolicyError:
+        return text

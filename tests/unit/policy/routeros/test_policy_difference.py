@@ -15,6 +15,7 @@ from policy.routeros.difference import difference, proved, removal, undo_command
 from policy.routeros.images import after_commands, after_image
 from policy.routeros.leftovers import leftovers, service_of
 from policy.routeros.objects import Item, Verb, Wanted, tagged
+from policy.routeros.reading import asked_by
 from policy.routeros.state import observed_state, wanted_state
 from policy.routeros.style import Style, Way
 from policy.routeros.values import HIDDEN
@@ -190,6 +191,15 @@ def test_a_queue_of_others_on_the_same_address_is_a_conflict():
     for command in undo_commands(plan):
         router.execute(command)
     assert router.state() == before
+
+
+def test_a_part_of_a_menu_is_asked_for_by_name_and_by_what_would_be_in_the_way():
+    """Spelled as a router prints it, since it compares texts."""
+    queue = wanted_items(ANNA._replace(method=Method.STATIC, ipv6_prefix="2001:db8:5::/64"), GRANT, Style())[0]
+    assert asked_by(queue) == (("name", "ispagents-12-anna"), ("target", "10.0.0.5/32,2001:db8:5::/64"))
+    lease = wanted_items(ANNA._replace(method=Method.DHCP), GRANT, Style())[0]
+    assert asked_by(lease) == (("mac-address", "02:00:00:00:00:01"), ("address", "10.0.0.5"))
+    assert asked_by(removal_items(ANNA)[0]) == ()
 
 
 def test_what_is_exactly_so_already_is_no_conflict():
