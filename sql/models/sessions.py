@@ -67,7 +67,7 @@ class Session(Base):
     upload_bytes: Mapped[Counter]
     download_bytes: Mapped[Counter]
     interim_interval_s: Mapped[int] = mapped_column(server_default="300")
-    quiet_at: Mapped[Moment] = mapped_column(server_default="infinity")
+    quiet_at: Mapped[Moment] = mapped_column(server_default="9999-01-01 00:00:00+00")
 
 
 class UsageHour(Base):

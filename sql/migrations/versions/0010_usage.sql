@@ -4,7 +4,7 @@
 -- has not spoken by then may be gone.
 ALTER TABLE sessions
     ADD COLUMN interim_interval_s integer NOT NULL DEFAULT 300 CHECK (interim_interval_s > 0),
-    ADD COLUMN quiet_at timestamptz NOT NULL DEFAULT 'infinity',
+    ADD COLUMN quiet_at timestamptz NOT NULL DEFAULT '9999-01-01 00:00:00+00',
     DROP CONSTRAINT sessions_ended_by_check,
     ADD CONSTRAINT sessions_ended_by_check CHECK (ended_by IN ('stop', 'new_start', 'router_restart', 'router_reboot',
         'unknown_to_router', 'missed_interims', 'ended_oldest'));
