@@ -14,10 +14,15 @@ from policy.money.csv_table import SIZE_MAXIMUM_BYTES
 
 
 def table_bytes(file: Path) -> bytes:
-    """What a CSV file holds; of one that is too large to be read, one byte more than allowed. Raises Problem."""
+    """What a CSV file holds, as far as `file_bytes` reads it. Raises Problem."""
+    return file_bytes(file, SIZE_MAXIMUM_BYTES)
+
+
+def file_bytes(file: Path, most: int) -> bytes:
+    """What a file holds; of one that is too large to be read, one byte more than allowed. Raises Problem."""
     try:
         with file.open("rb") as opened:
-            return opened.read(SIZE_MAXIMUM_BYTES + 1)
+            return opened.read(most + 1)
     except (OSError, ValueError) as error:
         raise Problem(f"The file {str(file)!r} cannot be read: {_why(error)}.") from error
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, LimitOption, OperatorOption
+from ispagents.cli.files import file_bytes
 from ispagents.cli.inputs import typed_day
-from sql.money.policies import add_holiday, holidays, remove_holiday
+from ispagents.errors import Problem
+from policy.money.calendar_file import SIZE_MAXIMUM_BYTES, read_calendar
+from sql.models import Operator
+from sql.money.ledger import local_day
+from sql.money.policies import add_holiday, add_holidays, holidays, remove_holiday
 
 app = typer.Typer(no_args_is_help=True, help="Days on which nobody is suspended, where the dunning policy says so.")
 
 EMPTY = "There is no holiday from that day on; add one with `ispagents holiday add 2026-12-25 Christmas`."
+DAYS_MAXIMUM = 1096  # three years; nobody is suspended for longer anyway
 Day = Annotated[str, typer.Argument(help="Such as 2026-12-25.")]
 
 
@@ -26,6 +33,33 @@ def add(day: Day, name: str, operator: OperatorOption = "", as_json: JsonOption 
         found = add_holiday(session, operator_id, day=wanted, name=name, actor=common.actor())
         row = {"day": found.day, "name": found.name}
     common.show_one(row, as_json=as_json)
+
+
+@app.command("import")
+def read(
+    file: Annotated[
+        Path, typer.Argument(help="A calendar file (.ics), as governments and calendar programs write it.")
+    ],
+    since: Annotated[str, typer.Option("--from", help="From this day on; today if not given.")] = "",
+    until: Annotated[str, typer.Option("--until", help="Up to this day; a year later if not given.")] = "",
+    preview: Annotated[bool, typer.Option("--preview", help="Show the days and store nothing.")] = False,
+    operator: OperatorOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Add the days of a calendar; those that are there already get its names."""
+    with common.acting(operator) as (session, operator_id):
+        first = typed_day(since) if since else local_day(session, session.get_one(Operator, operator_id))
+        last = typed_day(until) if until else first + timedelta(days=365)
+        if not timedelta() <= last - first < timedelta(days=DAYS_MAXIMUM):
+            raise Problem(f"Days are taken in from one day up to another, at most {DAYS_MAXIMUM} of them.")
+        days = read_calendar(file_bytes(file, SIZE_MAXIMUM_BYTES), first, last)
+        news = 0 if preview else add_holidays(session, operator_id, days=days, actor=common.actor())
+    if as_json:
+        common.print_json({"added": news, "days": [one._asdict() for one in days]})
+        return
+    title = f"Holidays from {first} to {last}"
+    common.show([one._asdict() for one in days], as_json=False, title=title, empty=f"{title}: there is none.")
+    common.show_one({"added": "nothing yet; leave --preview out" if preview else news}, as_json=False)
 
 
 @app.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from policy.money.calendar_file import NamedDay
 from policy.money.dunning import EVERY_WEEKDAY
 from sql import audit
 from sql.checks import EARLIEST, LATEST, NAME_MAXIMUM_BYTES, checked_text
@@ -68,14 +70,34 @@ def policies(session: Session, operator_id: int, *, after: str = "", limit: int 
 
 def add_holiday(session: Session, operator_id: int, *, day: date, name: str, actor: str) -> Holiday:
     """A day on which nobody is suspended, where the dunning policy says so; it may be renamed so. Raises Refused."""
-    if not EARLIEST.date() <= day < LATEST.date():
-        raise Refused(f"The holiday lies outside the years {EARLIEST.year} to {LATEST.year - 1}.")
-    row = insert(Holiday).values(operator_id=operator_id, day=day, name=_name("holiday", name))
+    row = insert(Holiday).values(operator_id=operator_id, day=_within(day), name=_name("holiday", name))
     named = row.on_conflict_do_update(index_elements=["operator_id", "day"], set_={"name": row.excluded.name})
     found = session.scalars(named.returning(Holiday), execution_options={"populate_existing": True}).one()
     audit.record(session, operator_id, actor, "holiday:day:add", day=day.isoformat(), name=name)
     defer_review(session, operator_id)
     return found
+
+
+def add_holidays(session: Session, operator_id: int, *, days: Sequence[NamedDay], actor: str) -> int:
+    """Add the days of a calendar, or give those that are there another name. Returns how many were news.
+
+    Raises Refused, and then none of them is stored.
+    """
+    rows = [{"operator_id": operator_id, "day": _within(one.day), "name": _name("holiday", one.name)} for one in days]
+    if not rows:
+        return 0
+    row = insert(Holiday).values(rows)
+    named = row.on_conflict_do_update(
+        index_elements=["operator_id", "day"],
+        set_={"name": row.excluded.name},
+        where=Holiday.name.is_distinct_from(row.excluded.name),
+    )
+    news = len(session.scalars(named.returning(Holiday.day)).all())
+    if news:
+        said: dict[str, Any] = {"days": news, "first": str(days[0].day), "last": str(days[-1].day)}
+        audit.record(session, operator_id, actor, "holiday:calendar:add", **said)
+        defer_review(session, operator_id)
+    return news
 
 
 def remove_holiday(session: Session, operator_id: int, *, day: date, actor: str) -> None:
@@ -91,6 +113,12 @@ def holidays(session: Session, operator_id: int, *, since: date, limit: int = PA
     """Holidays from a day on, in order."""
     mine = select(Holiday).where(Holiday.operator_id == operator_id, Holiday.day >= since)
     return list(session.scalars(mine.order_by(Holiday.day).limit(limit)))
+
+
+def _within(day: date) -> date:
+    if not EARLIEST.date() <= day < LATEST.date():
+        raise Refused(f"The holiday lies outside the years {EARLIEST.year} to {LATEST.year - 1}.")
+    return day
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:

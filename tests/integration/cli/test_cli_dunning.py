@@ -34,6 +34,9 @@ NONSENSE = [
     ["holiday", "add", "1999-12-25", "Christmas"],
     ["holiday", "add", "2026-12-25", " "],
     ["holiday", "remove", "2026-12-25"],
+    ["holiday", "import", "/nowhere"],
+    ["holiday", "import", "/etc/hostname"],
+    ["holiday", "import", "/etc/hostname", "--from", "2026-01-01", "--until", "2036-01-01"],
     ["hold", "add", "zofia", "--reason", "x"],
     ["hold", "add", "zofia", "--kind", "odd", "--until", "2150-01-01", "--reason", "x"],
     ["hold", "add", "zofia", "--kind", "vip", "--amount", "5", "--reason", "x"],
@@ -129,3 +132,22 @@ def test_nonsense_is_one_sentence(isp: Any) -> None:
     """Whatever is typed, the answer is one sentence that says what to do."""
     for words in NONSENSE:
         assert isp.refused(*words).endswith((".", "--help`.")), words
+
+
+def test_holidays_come_from_a_calendar(isp: Any, tmp_path: Path) -> None:
+    """Shown first; taken in twice they are the same, and the calendar's names beat those that were typed."""
+    file = tmp_path / "holidays.ics"
+    events = "".join(
+        f"BEGIN:VEVENT\nDTSTART;VALUE=DATE:2150{day}\nSUMMARY:{name}\nEND:VEVENT\n"
+        for day, name in (("0101", "New Year"), ("1225", "Christmas"))
+    )
+    file.write_text(f"BEGIN:VCALENDAR\n{events}END:VCALENDAR\n")
+    words = ("holiday", "import", str(file), "--from", "2150-01-01")
+    isp.ok("holiday", "add", "2150-12-25", "a day")
+    assert (isp.ok(*words, "--preview")["added"], len(isp.ok("holiday", "list"))) == (0, 1)
+    assert [isp.ok(*words)["added"] for _ in range(2)] == [2, 0]
+    assert [(one["day"], one["name"]) for one in isp.ok("holiday", "list")] == [
+        ("2150-01-01", "New Year"),
+        ("2150-12-25", "Christmas"),
+    ]
+    assert "2150-12-25" in isp(*words).out
