@@ -236,9 +236,10 @@ def new_service(
     if method not in set(Method):
         raise Refused(f"The method {method[:60]!r} is not known; use one of {', '.join(Method)}.")
     name = _name("user name", username)
-    if password is None and method in (Method.PPPOE, Method.STATIC):
-        raise Refused(f"A {method} service needs a password; only hotspot and dhcp services log in by their MAC.")
-    if password is None and not canonical_mac(name):
+    if password is None and method == Method.PPPOE:
+        raise Refused("A pppoe service needs a password; only hotspot and dhcp services log in by their MAC.")
+    # A static customer never logs in: the address alone is known.
+    if password is None and method != Method.STATIC and not canonical_mac(name):
         raise Refused("A service without a password logs in by its MAC, so its user name must be one.")
     values = _service_options(options) | {"password": _sealed(box, operator_id, name, password)}
     return Service(operator_id=operator_id, method=method, username=name, **values)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from network.contract import Outcome as Answer
 from network.contract import Result, Secret, nothing_sent
@@ -22,6 +24,7 @@ from policy.errors import PolicyError
 from policy.routeros.cuts import Cut, cut_changes, cuts, removal_cuts
 from policy.routeros.difference import difference, proved
 from policy.routeros.objects import Change, Conflict, Item, Plan, Verb, Wanted
+from policy.routeros.reading import Reading
 from policy.routeros.terminal import command_text
 from policy.routeros.wanted import removal_items, wanted_items
 from sql.attempts import Outcome
@@ -34,6 +37,9 @@ from worker.outcomes import judge
 from worker.planning import enforce_some
 from worker.routeros_reading import cut_queries, queries
 from worker.threads import Lane, in_lane
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = structlog.get_logger("worker.configure")
 
@@ -78,26 +84,36 @@ class Configurer:
         lane = Lane.HURRY if hurry else Lane.ROUTERS
         count = 0
         while not self._stopping():
-            reached, claimed = await in_lane(lane, self._claim, operator_id, router_id, hurry)
+            reached, claimed = await self._aside(lane, self._claim, operator_id, router_id, hurry)
             if not claimed:
                 break
             count += len(claimed)
             results = await self._attempt(reached, claimed, lane)
-            await in_lane(lane, self._store, operator_id, router_id, results)
+            await self._aside(lane, self._store, operator_id, router_id, results)
         return count
 
+    # The simulation has these in its own time, and lets the database restart in between.
+
+    async def _aside(self, lane: Lane, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Database work beside the event loop."""
+        return await in_lane(lane, work, *arguments, **options)
+
+    def _acting(self, operator_id: int) -> AbstractContextManager[Session]:
+        """A transaction of the worker."""
+        return acting_for(self._engine, operator_id)
+
     def _claim(self, operator_id: int, router_id: int, hurry: bool) -> tuple[Reached, list[ClaimedPlacement]]:
-        with acting_for(self._engine, operator_id) as session:
+        with self._acting(operator_id) as session:
             take_over_waiting(session, router_lock(router_id, hurry=hurry))
             claimed = claim_placements(session, operator_id, router_id, AT_ONCE, hurry=hurry)
             router = session.get_one(Router, router_id)
             return reach(router, self._box), claimed
 
     def _store(self, operator_id: int, router_id: int, outcomes: list[Outcome[ClaimedPlacement]]) -> None:
-        with acting_for(self._engine, operator_id) as session:
+        with self._acting(operator_id) as session:
             services = store_placements(session, operator_id, router_id, outcomes, datetime.now(UTC))
         if services:
-            with acting_for(self._engine, operator_id) as session:
+            with self._acting(operator_id) as session:
                 enforce_some(session, operator_id, services)
 
     async def _attempt(
@@ -121,7 +137,7 @@ class Configurer:
         work = [_prepared(one, self._box) for one in claimed]
         asked = queries([(one.claimed.line, one.items) for one in work])
         work = _planned(work, await observe(connection, asked))
-        await in_lane(lane, self._note, work)
+        await self._aside(lane, self._note, work)
         applied = await apply_all(connection, [one.plan for one in work])
         cuts = await self._cut(connection, work, applied)
         observed = _known(await observe(connection, asked))
@@ -130,14 +146,14 @@ class Configurer:
     def _note(self, work: list[_Work]) -> None:
         sending = [(one.claimed, _commands(one.plan), _undo(one.plan)) for one in work if one.plan.changes]
         if sending:
-            with acting_for(self._engine, sending[0][0].operator_id) as session:
+            with self._acting(sending[0][0].operator_id) as session:
                 note_commands(session, sending)
 
     async def _cut(self, connection: Connection, work: list[_Work], applied: Sequence[Applied]) -> list[Applied]:
         """End what is live and would keep the access before: only where something was changed, and all of it was."""
         wanted = [_cuts(one) if _is_good(done) else () for one, done in zip(work, applied, strict=True)]
         asked = cut_queries(cut for some in wanted for cut in some)
-        found = _known(await observe(connection, asked)) if asked else {}
+        found = _known(await observe(connection, asked)) if asked else Reading({})
         return list(await apply_all(connection, [Plan(cut_changes(some, found)) for some in wanted]))
 
 
@@ -192,8 +208,9 @@ def _planned(work: list[_Work], observed: dict[str, tuple[Item, ...] | None]) ->
     return planned
 
 
-def _known(observed: dict[str, tuple[Item, ...] | None]) -> dict[str, tuple[Item, ...]]:
-    return {menu: items for menu, items in observed.items() if items is not None}
+def _known(observed: dict[str, tuple[Item, ...] | None]) -> Reading:
+    """What was read, with what finds an item in it: made once for all services."""
+    return Reading({menu: items for menu, items in observed.items() if items is not None})
 
 
 def _in_the_way(conflicts: Iterable[Conflict]) -> str:
@@ -235,7 +252,7 @@ def _is_good(applied: Applied) -> bool:
 
 
 def _outcome(
-    work: _Work, applied: Applied, cut: Applied, observed: dict[str, tuple[Item, ...]]
+    work: _Work, applied: Applied, cut: Applied, observed: Reading
 ) -> Outcome[ClaimedPlacement]:
     """What came of one placement: proved only when it was read back."""
     if work.problem:

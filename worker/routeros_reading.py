@@ -9,6 +9,7 @@ from network.routeros.verbs import Query
 from policy.routeros import menus
 from policy.routeros.cuts import Cut
 from policy.routeros.objects import Wanted, tagged
+from policy.routeros.reading import asked_by
 from policy.routeros.wanted import Line, menus_of
 
 # A router looks at each value for each of its items: for more services than this the whole menu is read instead.
@@ -22,19 +23,22 @@ _CONNECTIONS = (menus.CONNECTION, menus.CONNECTION_V6)
 
 def queries(services: Sequence[tuple[Line, tuple[Wanted, ...]]]) -> list[Query]:
     """What stands on a router under the names of these items, and what carries the tags of these services."""
-    whole = len(services) > ASKED_FOR_MAXIMUM
+    whole: set[str] = set()
     tags: dict[str, set[str]] = defaultdict(set)
     names: dict[tuple[str, str], set[str]] = defaultdict(set)
     for line, items in services:
         for menu in menus_of(line):
             tags[menu].add(tagged(line.tag))
         for item in items:
-            for name, text in (*item.key[-1:], *item.before):
+            if item.before:
+                whole.add(item.menu)  # a part of a menu has no order that would tell where an item stands
+            for name, text in asked_by(item):
                 names[item.menu, name].add(text)
-    if whole:
-        return [_query(menu) for menu in sorted({*tags, *(menu for menu, _ in names)})]
-    found = [_query(menu, "comment", texts) for menu, texts in sorted(tags.items())]
-    return found + [_query(menu, name, texts) for (menu, name), texts in sorted(names.items())]
+    asked = {*tags, *(menu for menu, _ in names)}
+    whole = asked if len(services) > ASKED_FOR_MAXIMUM else whole
+    found = [_query(menu) for menu in sorted(whole)]
+    found += [_query(menu, "comment", texts) for menu, texts in sorted(tags.items()) if menu not in whole]
+    return found + [_query(*place, texts) for place, texts in sorted(names.items()) if place[0] not in whole]
 
 
 def cut_queries(wanted: Iterable[Cut]) -> list[Query]:

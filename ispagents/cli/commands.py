@@ -37,7 +37,9 @@ from ispagents.cli import (
     report,
     router,
     router_api,
+    router_garden,
     router_health,
+    router_import,
     router_inspect,
     router_script,
     router_test,
@@ -99,8 +101,12 @@ def mount(app: typer.Typer) -> None:
     router.app.command("test")(router_test.examine_router)
     router.app.command("health")(router_health.router_health)
     router.app.command("inspect")(router_inspect.inspect)
+    router.app.command("import")(router_import.import_router)
+    router.app.command("import-apply")(router_import.apply_import)
+    router.app.command("import-undo")(router_import.undo_import)
     router.app.command("script")(router_script.bootstrap_script)
     router.app.add_typer(router_api.app, name="api")
+    router.app.command("garden")(router_garden.garden)
     for name, commands in NOUNS.items():
         app.add_typer(commands, name=name)
     app.command("timeline")(timeline.timeline)

@@ -170,7 +170,7 @@ def outage(scene: Scene, early: Customer, late: Customer) -> None:
 
 def story_of(scene: Scene, customer: Customer) -> None:
     """The customer's timeline shows all of it."""
-    scene.chapter(f"7. The timeline of {customer.username}")
+    scene.chapter(f"8. The timeline of {customer.username}")
     with scene.database() as session:
         service = service_by_username(session, scene.operator_id, customer.username)
         entries = timeline(session, service)

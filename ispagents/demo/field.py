@@ -13,6 +13,8 @@ from ispagents.errors import Problem
 from simulators.coa_server import Received
 from simulators.login import LoginResult
 from simulators.nas import Nas
+from simulators.routeros import ApiUser, RouterOs, RouterOsSettings
+from simulators.routeros.device import Device
 from simulators.sessions import Session
 from simulators.settings import Client, NasSettings, RadiusServer
 
@@ -21,6 +23,7 @@ T = TypeVar("T")
 REDIAL_S = 0.3
 INTERIM_S = 60.0
 CALL_TIMEOUT_S = 60.0
+API_USER = "ispagents"
 
 
 @dataclass
@@ -33,6 +36,8 @@ class FieldRouter:
     radius: RadiusServer
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
     nas: Nas | None = None
+    api: RouterOs | None = None
+    api_password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
 
     @property
     def coa_port(self) -> int:
@@ -45,6 +50,13 @@ class FieldRouter:
         if self.nas is None:
             raise Problem(f"The simulated router {self.name} is not running.")
         return self.nas
+
+    @property
+    def running_api(self) -> RouterOs:
+        """The running API of the same router."""
+        if self.api is None:
+            raise Problem(f"The API of the simulated router {self.name} is not running.")
+        return self.api
 
 
 class Field:
@@ -67,6 +79,8 @@ class Field:
         if not self._thread.is_alive():
             return
         for router in self.routers:
+            if router.api is not None:
+                self.call(router.api.stop())
             if router.nas is not None:
                 self.call(router.nas.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -100,6 +114,11 @@ class Field:
         nas = self.routers[place].running
         return self.read(lambda: list(nas.received))
 
+    def device(self, place: int, look: Callable[[Device], T]) -> T:
+        """Look at a router's configuration, or do something there by hand."""
+        api = self.routers[place].running_api
+        return self.read(lambda: api.do(look))
+
     async def _start(self, router: FieldRouter) -> None:
         settings = NasSettings(
             name=router.name,
@@ -121,3 +140,7 @@ class Field:
                 "running?"
             ) from error
         router.nas = nas
+        user = ApiUser(name=API_USER, password=router.api_password)
+        api = RouterOs(RouterOsSettings(identity=router.name, address=router.address, users=(user,)), nas=nas)
+        await api.start()
+        router.api = api

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from ispagents.demo.field import FieldRouter
+from ispagents.demo.field import API_USER, FieldRouter
 from ispagents.errors import Problem
 from sql.customers import add_operator, add_plan, add_service, add_subscriber
 from sql.models import Operator, Plan, Router, Service
-from sql.router_store import add_router, change_router
+from sql.router_store import add_router, change_router, set_api
 from sql.secrets import SecretBox, service_password_place
 from sql.sessions import acting_for, operator_names
 
@@ -87,7 +87,7 @@ def register(engine: Engine, operator_id: int, box: SecretBox, routers: list[Fie
                 "require_message_authenticator": True,
             }
             if one.name in known:
-                change_router(
+                router = change_router(
                     session,
                     known[one.name],
                     box=box,
@@ -98,7 +98,7 @@ def register(engine: Engine, operator_id: int, box: SecretBox, routers: list[Fie
                     **options,
                 )
             else:
-                add_router(
+                router = add_router(
                     session,
                     operator_id,
                     name=one.name,
@@ -108,6 +108,23 @@ def register(engine: Engine, operator_id: int, box: SecretBox, routers: list[Fie
                     actor=ACTOR,
                     **options,
                 )
+            if one.api is not None:
+                _tell_api(session, router, one, box)
+
+
+def _tell_api(session: Session, router: Router, one: FieldRouter, box: SecretBox) -> None:
+    """Where the router's API is this time; loopback needs no TLS."""
+    set_api(
+        session,
+        router,
+        box=box,
+        actor=ACTOR,
+        username=API_USER,
+        password=one.api_password,
+        port=one.running_api.port,
+        security="plain",
+        style={"garden": {"address_list": "overdue", "dns_servers": [one.address]}},
+    )
 
 
 def customers(engine: Engine, operator_id: int, box: SecretBox) -> list[Customer]:

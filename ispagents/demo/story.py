@@ -13,7 +13,7 @@ from rich.text import Text
 from sqlalchemy import func, select
 
 from ispagents.database import secret_box
-from ispagents.demo import chapters, isp
+from ispagents.demo import chapters, held, isp
 from ispagents.demo.field import Field, FieldRouter
 from ispagents.demo.isp import Customer
 from ispagents.demo.scene import Failed, Scene
@@ -69,6 +69,7 @@ def tell(stage: Scene) -> bool:
         lambda: chapters.payment(stage, people["coa"], people["disconnect"]),
         lambda: chapters.upgrade(stage, people["upgrade"]),
         lambda: chapters.outage(stage, people["early"], people["late"]),
+        lambda: held.without_radius(stage),
         lambda: chapters.story_of(stage, people["coa"]),
     ]
     for part in parts:

@@ -54,7 +54,7 @@ def configured(held: HeldService, before: Access | None, after: Access, now: dat
     return document | {
         "commands": [command_text(change.command) for change in plan.changes],
         "undo": [command_text(command) for command in undo_commands(plan)],
-        "cuts": [cut.why for cut in ended],
+        "cuts": list(dict.fromkeys(cut.why for cut in ended)),
         "drops": any(cut.drops for cut in ended),
     }
 
