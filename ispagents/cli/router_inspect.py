@@ -43,7 +43,7 @@ def document(name: str, found: Picture) -> dict[str, Any]:
     return {
         "router": printable(name),
         "device": found.device._asdict(),
-        "settings": {path: [_clean(row) for row in rows] for path, rows in found.settings.items()},
+        "settings": {path: [clean(row) for row in rows] for path, rows in found.settings.items()},
         "counts": found.counts,
         "plans": [_plan(one) for one in found.plans],
         "services": [_service(one) for one in found.services],
@@ -114,7 +114,7 @@ def _more(count: int) -> str:
 
 
 def _plan(one: FoundPlan) -> dict[str, Any]:
-    return _clean(
+    return clean(
         {
             "plan": one.name,
             "profile": one.group,
@@ -129,7 +129,7 @@ def _plan(one: FoundPlan) -> dict[str, Any]:
 
 
 def _service(one: FoundService) -> dict[str, Any]:
-    return _clean(
+    return clean(
         {
             "username": one.username,
             "method": one.method.value,
@@ -149,7 +149,7 @@ def _service(one: FoundService) -> dict[str, Any]:
     )
 
 
-def _clean(row: dict[str, Any]) -> dict[str, Any]:
+def clean(row: dict[str, Any]) -> dict[str, Any]:
     """A row in which what is no UTF-8 is written as escapes: JSON could not hold it."""
     return {key: _plain(value) for key, value in row.items()}
 

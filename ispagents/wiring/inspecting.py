@@ -1,8 +1,9 @@
-"""A look at a router by whoever asks: the worker's part for one router, with the worker's rights, read only."""
+"""A look at a router by whoever asks, and the end of our marks there: the worker's part, with the worker's rights."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from ispagents.database import Databases
 from ispagents.errors import Problem
@@ -14,6 +15,7 @@ from sql.secrets import SecretBox
 from sql.sessions import acting_for
 from worker.configure import reach
 from worker.inspecting import Look, look
+from worker.releasing import release
 
 
 def look_at(databases: Databases, box: SecretBox, operator_id: int, router_name: str) -> Look:
@@ -23,6 +25,23 @@ def look_at(databases: Databases, box: SecretBox, operator_id: int, router_name:
         return asyncio.run(look(target))
     except RouterosError as error:
         raise Problem(str(error)) from error
+
+
+def release_marks(
+    databases: Databases, box: SecretBox, operator_id: int, router_name: str, tags: Collection[str]
+) -> int:
+    """Take our marks off a router's items; returns how many there were. Raises NotFound, and Problem."""
+    target = target_of(databases, box, operator_id, router_name)
+    try:
+        marked, left = asyncio.run(release(target, tags))
+    except RouterosError as error:
+        raise Problem(str(error)) from error
+    if left:
+        raise Problem(
+            f"{len(left)} items of {router_name!r} still carry our mark, the first is the {left[0]}; "
+            "nothing was closed, try again."
+        )
+    return marked
 
 
 def target_of(databases: Databases, box: SecretBox, operator_id: int, router_name: str) -> RouterTarget:

@@ -1,0 +1,211 @@
+"""Many services at once: subscribers, services and placements in a fixed number of statements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, NamedTuple
+
+from sqlalchemy import insert, select, text
+from sqlalchemy.orm import Session
+
+from sql import audit
+from sql.among import among
+from sql.customers import new_service, new_subscriber
+from sql.errors import Refused
+from sql.jobs import defer_review
+from sql.models import Import, Placement, Plan, Service, Subscriber
+from sql.money.starting import begin_service
+from sql.secrets import SecretBox
+
+_STORE_OUTCOMES = text("""
+UPDATE import_rows SET outcome = row.outcome
+FROM unnest(CAST(:lines AS integer[]), CAST(:outcomes AS jsonb[])) AS row (line, outcome)
+WHERE import_rows.operator_id = :operator AND import_rows.import_id = :import AND import_rows.line = row.line
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A service to be made, and for whom. `line` is its row's. `router_id`: whose configuration holds it already.
+
+    Without a password it logs in by its MAC. `options` are those of `sql.customers.add_service`.
+    """
+
+    line: int
+    reference: str
+    name: str
+    plan: str
+    username: str
+    method: str
+    password: str | None = field(repr=False)
+    contact: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    starts_on: date | None = None
+
+
+class Opened(NamedTuple):
+    """What became of a row: a service, or why there is none. `made_subscriber`: the customer was new."""
+
+    line: int
+    username: str
+    service: Service | None
+    made_subscriber: bool = False
+    refused: str = ""
+
+
+class Held(NamedTuple):
+    """The router that holds these services, and goes on doing so."""
+
+    router_id: int
+    name: str
+
+
+class _Fit(NamedTuple):
+    opening: Opening
+    service: Service
+    subscriber: Subscriber
+    is_new: bool
+
+
+def open_services(
+    session: Session,
+    stored: Import,
+    openings: Sequence[Opening],
+    *,
+    box: SecretBox,
+    actor: str,
+    held: Held | None = None,
+) -> list[Opened]:
+    """Make services with their subscribers where there are none; one that cannot be is refused and stops no other.
+
+    With `held` a router's configuration holds them, and what stands there becomes ours.
+    """
+    operator_id = stored.operator_id
+    plans = _plans(session, operator_id, openings)
+    taken = _taken(session, operator_id, openings)
+    people = _people(session, operator_id, openings)
+    fit: list[_Fit] = []
+    results: list[Opened] = []
+    for one in openings:
+        try:
+            found = _fit(operator_id, one, plans, taken, people, box, held)
+        except Refused as error:
+            results.append(Opened(one.line, one.username, None, refused=str(error)))
+            continue
+        fit.append(found)
+        taken |= {("name", one.username), ("address", str(found.service.address or ""))}
+        people[one.reference] = found.subscriber
+    session.add_all([one.subscriber for one in fit if one.is_new])
+    session.flush()
+    for one_fit in fit:
+        one_fit.service.subscriber_id = one_fit.subscriber.id
+    session.add_all([one.service for one in fit])
+    session.flush()
+    for one_fit in fit:
+        _follow_up(session, stored, one_fit, plans[one_fit.opening.plan], held, actor)
+    if held is not None and fit:
+        _adopt(session, operator_id, held, [one.service.id for one in fit])
+    session.flush()
+    if fit:
+        defer_review(session, operator_id)
+    return results + [Opened(one.opening.line, one.opening.username, one.service, one.is_new) for one in fit]
+
+
+def store_outcomes(session: Session, stored: Import, outcomes: dict[int, dict[str, Any]]) -> None:
+    """Remember what became of rows, by line."""
+
+    session.execute(
+        _STORE_OUTCOMES,
+        {
+            "operator": stored.operator_id,
+            "import": stored.id,
+            "lines": list(outcomes),
+            "outcomes": [json.dumps(one) for one in outcomes.values()],
+        },
+    )
+
+
+def _fit(
+    operator_id: int,
+    one: Opening,
+    plans: dict[str, Plan],
+    taken: set[tuple[str, str]],
+    people: dict[str, Subscriber],
+    box: SecretBox,
+    held: Held | None,
+) -> _Fit:
+    plan = plans.get(one.plan)
+    if plan is None:
+        raise Refused(f"There is no plan {one.plan!r} any more.")
+    if ("name", one.username) in taken:
+        raise Refused(f"There is a service {one.username!r} already.")
+    service = new_service(
+        operator_id, username=one.username, password=one.password, method=one.method, box=box, **one.options
+    )
+    if service.address is not None and ("address", str(service.address)) in taken:
+        raise Refused(f"The address {service.address} belongs to another service.")
+    service.plan_id = plan.id
+    service.control_router_id = held.router_id if held is not None else None
+    known = people.get(one.reference)
+    subscriber = known or new_subscriber(operator_id, reference=one.reference, name=one.name, **one.contact)
+    return _Fit(one, service, subscriber, known is None)
+
+
+def _follow_up(session: Session, stored: Import, one: _Fit, plan: Plan, held: Held | None, actor: str) -> None:
+    """The audit of one, and the place where its billing begins; written with those of all others."""
+    begin_service(session, one.service, plan, starts_on=one.opening.starts_on)
+    mine: dict[str, Any] = {"subscriber_id": one.subscriber.id, "import_number": stored.id}
+    if one.is_new:
+        audit.record(session, stored.operator_id, actor, "subscriber:account:add", name=one.subscriber.name, **mine)
+    audit.record(
+        session,
+        stored.operator_id,
+        actor,
+        "service:line:add",
+        service_id=one.service.id,
+        username=one.service.username,
+        plan=plan.name,
+        router=held.name if held is not None else "",
+        **mine,
+    )
+
+
+def _adopt(session: Session, operator_id: int, held: Held, service_ids: list[int]) -> None:
+    """A person agreed that what stands on the router under these services' names is theirs."""
+    session.execute(
+        insert(Placement),
+        [
+            {"operator_id": operator_id, "service_id": one, "router_id": held.router_id, "adopt": True}
+            for one in service_ids
+        ],
+    )
+
+
+def _plans(session: Session, operator_id: int, openings: Sequence[Opening]) -> dict[str, Plan]:
+    mine = (Plan.operator_id == operator_id, among(Plan.name, {one.plan for one in openings}))
+    return {plan.name: plan for plan in session.scalars(select(Plan).where(*mine))}
+
+
+def _taken(session: Session, operator_id: int, openings: Sequence[Opening]) -> set[tuple[str, str]]:
+    """The user names and addresses of services that are there."""
+    names = session.scalars(
+        select(Service.username).where(
+            Service.operator_id == operator_id, among(Service.username, {one.username for one in openings})
+        )
+    )
+    addresses = {str(one.options["address"]) for one in openings if one.options.get("address")}
+    owned = session.scalars(
+        select(Service.address).where(
+            Service.operator_id == operator_id, among(Service.address, addresses), Service.closed_at.is_(None)
+        )
+    )
+    return {("name", name) for name in names} | {("address", str(one)) for one in owned}
+
+
+def _people(session: Session, operator_id: int, openings: Sequence[Opening]) -> dict[str, Subscriber]:
+    numbers = {one.reference for one in openings}
+    mine = (Subscriber.operator_id == operator_id, among(Subscriber.reference, numbers))
+    return {one.reference: one for one in session.scalars(select(Subscriber).where(*mine))}
