@@ -11,6 +11,7 @@ from ispagents.cli.common import Id, JsonOption, LimitOption, OperatorOption
 from ispagents.cli.inputs import money_minor, typed_day
 from ispagents.cli.output import money_text
 from ispagents.cli.plan_terms import basis_points, percent_text
+from ispagents.errors import Problem
 from sql.customers import service_by_username
 from sql.models import Discount, Operator
 from sql.money.extras import add_discount, discounts, end_discount
@@ -38,6 +39,9 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Ask less of a service from its next period on."""
+    share = basis_points(percent) if percent is not None else None
+    if share == 0:
+        raise Problem("A discount of 0 percent is none; write a percentage such as 50.")
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
         service = service_by_username(session, operator_id, username)
@@ -46,7 +50,7 @@ def add(
             service,
             reason=reason,
             actor=common.actor(),
-            percent_basis_points=basis_points(percent) or None if percent is not None else None,
+            percent_basis_points=share,
             amount_minor=money_minor(amount, currency) if amount is not None else None,
             periods=periods,
             until_on=typed_day(until) if until is not None else None,

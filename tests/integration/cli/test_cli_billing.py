@@ -82,7 +82,7 @@ def test_prepaid_time_on_the_command_line(shop: Any) -> None:
         (("service", "plan", "zofia", "Home 50", "--now"), "already"),
         (("service", "topup", "nobody"), "no service"),
         (("discount", "add", "zofia", "--reason", "x"), "one of the two"),
-        (("discount", "add", "zofia", "--percent", "0", "--reason", "x"), "one of the two"),
+        (("discount", "add", "zofia", "--percent", "0", "--reason", "x"), "is none"),
         (("discount", "add", "zofia", "--amount", "1", "--until", "2020-01-01", "--reason", "x"), "future"),
         (("discount", "end", "7"), "no discount 7"),
         (("fee", "add", "zofia", "--amount", "0", "--description", "x"), "more than zero"),
