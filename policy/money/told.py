@@ -7,8 +7,8 @@
 
 `id`, `amount` and `currency` are needed; a refund or chargeback needs `original_id` too. A payment with `original_id`
 is money of that payment which came back after all (a dispute that was won), for the same customer. Without `at` it
-happened now.
-One payment may stand alone, without the list. Numbers are read as they are written, so no amount is ever rounded.
+happened now. One payment may stand alone, without the list; who has none sends an empty list, and is not taken for
+silent. Numbers are read as they are written, so no amount is ever rounded.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_document(body: bytes) -> Any:
 def read_payments(document: Any, now: datetime) -> list[Incoming]:
     """The payments of a document. Raises PolicyError, and then none of them is to be taken."""
     found = document.get("payments", [document]) if isinstance(document, dict) else document
-    if not isinstance(found, list) or not found:
+    if not isinstance(found, list) or (not found and found is document):
         raise PolicyError('the body must be a payment, or an object with a list of them as "payments"')
     if len(found) > PAYMENTS_MAXIMUM:
         raise PolicyError(f"at most {PAYMENTS_MAXIMUM} payments are taken in at once")

@@ -31,7 +31,7 @@ def payments() -> tuple[Any, int]:
         told = read_payments(read_document(_body()), database_time(session))
         operator = session.get_one(Operator, token.operator_id)
         taken = take_in(session, operator, told, f"api:{token.id}", actor=f"token:{token.name}")
-    refused = all(one.outcome is Outcome.REFUSED for one in taken)
+    refused = bool(taken) and all(one.outcome is Outcome.REFUSED for one in taken)
     return jsonify({"payments": [_answer(one) for one in taken]}), 422 if refused else 200
 
 

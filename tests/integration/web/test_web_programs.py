@@ -11,7 +11,7 @@ from web_site import Site
 from werkzeug.test import TestResponse
 
 from sql.api_tokens import Scope, add_token, end_token
-from sql.models import ApiToken, IncomingPayment, Payment, PaymentReversal
+from sql.models import ApiToken, Feed, IncomingPayment, Payment, PaymentReversal
 from sql.money.providers import add_provider, end_provider
 from web import programs
 from web.hooks import signed
@@ -199,6 +199,16 @@ def test_a_program_says_standings(site: Site, isp: Isp) -> None:
         {**document, "standings": [{"x": "y"}]},
     ):
         assert client.post("/api/standings", json=bad, headers=head).status_code == 400, bad
+
+
+def test_who_has_nothing_new_is_not_silent(site: Site, isp: Isp) -> None:
+    """An empty list is a sign of life, of payments and of standings."""
+    head = {"Authorization": f"Bearer {_token(isp, Scope.STANDINGS, Scope.PAYMENTS)}"}
+    for name in ("payments", "standings"):
+        answer = site.visitor().client.post(f"/api/{name}", json={name: []}, headers=head)
+        assert (answer.status_code, answer.json) == (200, {name: []})
+        with isp.web() as session:
+            assert session.query(Feed).filter_by(kind=name).count() == 1
 
 
 def test_tokens_open_what_they_are_for(site: Site, isp: Isp) -> None:
