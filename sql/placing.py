@@ -44,6 +44,7 @@ AGAIN = timedelta(hours=1)
 _ENDED_BADLY = (Enforcement.REFUSED, Enforcement.STUCK)
 _CONFIGURED = "The router's own configuration holds this service, so it is changed there, and read back."
 _LEAVES = "The service is not held by this router any more, so what is ours there is taken away."
+_SET_UP_OTHERWISE = "Its password, or the way in which things are done on this router, is another by now. "
 _DRIFTED = "Nothing was changed here, but what the router holds is not what it should be: it is healed. "
 
 
@@ -264,7 +265,7 @@ def _is_needed(session: DatabaseSession, one: Placed, last: Step | None, now: da
 
 
 def _priority(one: Placed, change: Change | None) -> int:
-    """A change that has not reached the router yet, what a person set up otherwise, or drift."""
+    """A change that has not reached the router yet; else what differs is brought into line under the brake."""
     placement = one.placement
     if placement.applied_at is None or one.leaves:
         return PRIORITIES[ChangeKind.OPEN]
@@ -274,9 +275,7 @@ def _priority(one: Placed, change: Change | None) -> int:
         and one.service.authorised_at > placement.applied_at
     ):
         return PRIORITIES[ChangeKind(change.kind)]
-    if placement.applied_stamp is None:
-        return HEALING_PRIORITY
-    return PRIORITIES[ChangeKind.PLAN]
+    return HEALING_PRIORITY
 
 
 def _step(one: Placed, priority: int) -> Step:
@@ -288,11 +287,15 @@ def _step(one: Placed, priority: int) -> Step:
         placement_id=one.placement.id,
         router_id=one.router.id,
         route=RouteKind.CONFIGURE.value,
-        why=(_DRIFTED if priority == HEALING_PRIORITY else "") + why,
+        why=_healed(one) + why if priority == HEALING_PRIORITY else why,
         target_stamp=one.target_stamp,
         attributes=_terms(one),
         priority=priority,
     )
+
+
+def _healed(one: Placed) -> str:
+    return _DRIFTED if one.placement.applied_stamp is None else _SET_UP_OTHERWISE
 
 
 def _terms(one: Placed) -> list[list[str]]:
