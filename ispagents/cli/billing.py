@@ -54,7 +54,10 @@ def start(
 
 @app.command("stop")
 def stop(operator: OperatorOption = "", as_json: JsonOption = False) -> None:
-    """Let the cycle charge nobody; reminders and suspensions go on. A later start goes on where services stand."""
+    """Let the cycle charge nobody; reminders and suspensions go on.
+
+    A later start goes on where services stand, or, with --from, charges nobody for the time before that day.
+    """
     with common.acting(operator) as (session, operator_id):
         stop_billing(session, operator_id, actor=common.actor())
     common.show_one({"said": "The billing cycle charges nobody any more."}, as_json=as_json)

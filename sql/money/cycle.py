@@ -103,7 +103,7 @@ def bill_day(engine: Engine, operator_id: int, day: date, between: Callable[[], 
     """
     with acting_for(engine, operator_id) as session:
         operator = session.get_one(Operator, operator_id)
-        if operator.charges_from is None or operator.standings_from == "outside":
+        if not charges(operator):
             return Done()
         began = database_time(session)
     total = Done()
@@ -112,6 +112,11 @@ def bill_day(engine: Engine, operator_id: int, day: date, between: Callable[[], 
         total += done
         if not done.services:
             return total
+
+
+def charges(operator: Operator) -> bool:
+    """Whether the cycle charges anybody of an operator now."""
+    return operator.charges_from is not None and operator.standings_from != "outside"
 
 
 def _pass(engine: Engine, operator_id: int, day: date, began: datetime, between: Callable[[], None]) -> Done:
@@ -196,6 +201,8 @@ def bill_portion(session: Session, operator_id: int, day: date, service_ids: Seq
     """One look at each of these services, one invoice for each subscriber and day: all of it or nothing."""
     session.execute(_ALONE, {"lock": _CYCLE_LOCK, "operator": operator_id})
     operator = session.get_one(Operator, operator_id)
+    if not charges(operator):
+        return Done()  # stopped while the cycle was under way
     owners = _locked_owners(session, operator_id, service_ids)
     found = [one for one in standings(session, operator, service_ids) if _is_due(one, day)]
     charged = [charge(one, operator) for one in found if not one.plan.prepaid]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from policy.money.charging import Look
 from sql.errors import Refused
 from sql.models import Operator
-from sql.money.cycle import explained, look_at
+from sql.money.cycle import charges, explained, look_at
 from sql.money.places import Standing, due_standings
 
 PART = 1000
@@ -46,7 +46,7 @@ class Preview:
 def preview_run(session: Session, operator: Operator, day: date) -> Preview:
     """What the cycle of a day would issue. Memory stays the same, however many services there are."""
     found = Preview()
-    if operator.charges_from is None or operator.standings_from == "outside":
+    if not charges(operator):
         return found
     owner, asked = 0, set[date]()
     odd: list[Odd] = []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, TextClause, text
 from sqlalchemy.orm import Session
 
 from policy.money.charging import first_place
@@ -40,11 +41,29 @@ RETURNING service_id
 """)
 
 
+# Whose next period would begin before the chosen day: it begins on that day, and what lies before is never asked for.
+_SKIP = text("""
+WITH late AS (
+    SELECT place.service_id FROM service_billing AS place
+    JOIN services AS service ON service.id = place.service_id JOIN plans AS plan ON plan.id = service.plan_id
+    WHERE place.operator_id = :operator AND place.service_id > :after AND place.next_on IS NOT NULL
+      AND plan.billing = 'recurring' AND coalesce(place.billed_until, place.starts_on) < CAST(:charges_from AS date)
+    ORDER BY place.service_id LIMIT :most)
+UPDATE service_billing AS place SET
+    starts_on = CASE WHEN place.billed_until IS NULL THEN CAST(:charges_from AS date) ELSE place.starts_on END,
+    billed_until = CASE WHEN place.billed_until IS NOT NULL THEN CAST(:charges_from AS date) END,
+    next_on = CAST(:charges_from AS date) - CAST(:days_before AS integer), updated_at = now()
+FROM late WHERE place.service_id = late.service_id
+RETURNING place.service_id
+""")
+
+
 def start_billing(engine: Engine, operator_id: int, charges_from: date | None, *, actor: str) -> tuple[date, int]:
     """Let the cycle charge an operator's services from a day on (None: today, or the day that was said before).
 
-    Returns that day, and how many services begin now. Begun services stay as they are, so it may be said twice. Raises
-    Refused where another system says the standings.
+    Returns that day, and how many services begin now. Begun services stay as they are, so it may be said twice; but
+    after a stop, a day that is said is the first one that anybody is charged for. Raises Refused where another system
+    says the standings.
     """
     with acting_for(engine, operator_id) as session:
         operator = session.get_one(Operator, operator_id)
@@ -52,9 +71,6 @@ def start_billing(engine: Engine, operator_id: int, charges_from: date | None, *
             raise Refused("Another system bills this operator's services; its standings come from outside.")
         day = charges_from or operator.charges_from or local_day(session, operator)
         checked_moment("first day", start_of_day(day, operator))
-        if operator.charges_from != day:
-            operator.charges_from = day
-            audit.record(session, operator_id, actor, "billing:cycle:start", charges_from=day.isoformat())
         known = {
             "operator": operator_id,
             "charges_from": day,
@@ -62,14 +78,27 @@ def start_billing(engine: Engine, operator_id: int, charges_from: date | None, *
             "days_before": operator.invoice_days_before,
             "most": AT_ONCE,
         }
-    begun, after = 0, 0
+        skips = operator.charges_from is None and charges_from is not None
+    # While the cycle still charges nobody: it must not ask for what is to be skipped.
+    if skips:
+        _all(engine, operator_id, _SKIP, known)
+    with acting_for(engine, operator_id) as session:
+        operator = session.get_one(Operator, operator_id)
+        if operator.charges_from != day:
+            operator.charges_from = day
+            audit.record(session, operator_id, actor, "billing:cycle:start", charges_from=day.isoformat())
+    return day, _all(engine, operator_id, _BEGIN, known)
+
+
+def _all(engine: Engine, operator_id: int, statement: TextClause, values: dict[str, Any]) -> int:
+    """Do this for all services, a portion a transaction. Returns for how many."""
+    count, after = 0, 0
     while True:
         with acting_for(engine, operator_id) as session:
-            found = session.scalars(_BEGIN, {**known, "after": after}).all()
-        begun += len(found)
+            found = session.scalars(statement, {**values, "after": after}).all()
         if not found:
-            return day, begun
-        after = max(found)
+            return count
+        count, after = count + len(found), max(found)
 
 
 def stop_billing(session: Session, operator_id: int, *, actor: str) -> None:

@@ -22,7 +22,7 @@ from sql.money.extras import add_fee, cancel_fee
 from sql.money.invoices import start_of_day
 from sql.money.places import standings
 from sql.money.settling import lock_subscribers
-from sql.money.starting import start_billing
+from sql.money.starting import start_billing, stop_billing
 from sql.roles import Role
 
 DAY = date(2026, 1, 31)
@@ -184,6 +184,28 @@ def test_who_charges_nobody_is_left_alone_until_somebody_starts_it(database: Dat
     with isp.worker() as session:
         rows = session.execute(text("SELECT starts_on, next_on, anchor_day FROM service_billing")).all()
     assert [tuple(row) for row in rows] == [(first, first, first.day)] * 2
+
+
+def test_after_a_stop_the_day_that_is_said_is_the_first_one_charged(database: Database) -> None:
+    """Stopped, not even a cycle that is under way charges; then nobody pays for the time in between, unless wanted."""
+    shop, engine = Shop(database), database.engine(Role.WEB)
+    plan = shop.plan()
+    service = shop.sell("billed", plan, date(2026, 1, 10))
+    shop.sell("never billed", plan, date(2026, 2, 5))
+    shop.night(date(2026, 1, 10))
+    with shop.isp.web() as session:
+        stop_billing(session, shop.isp.operator_id, actor=ACTOR)
+    with shop.isp.worker() as session:
+        assert bill_portion(session, shop.isp.operator_id, date(2026, 6, 1), [service.id]) == Done()
+    start_billing(engine, shop.isp.operator_id, date(2026, 6, 1), actor=ACTOR)
+    shop.night(date(2026, 6, 10))
+    assert [(line[0], line[2], line[3]) for (line,) in shop.invoices()] == [
+        ("billed", "2026-01-10", 1500),
+        ("billed", "2026-06-01", 435),  # 9 of 31 days, up to its own day
+        ("billed", "2026-06-10", 1500),
+        ("never billed", "2026-06-01", 194),  # 4 of 31
+        ("never billed", "2026-06-05", 1500),
+    ]
 
 
 def test_prepaid_time_is_bought_by_what_was_paid(database: Database) -> None:
