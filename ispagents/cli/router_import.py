@@ -81,12 +81,13 @@ def import_router(
     with common.acting(operator) as (session, operator_id):
         router_by_name(session, operator_id, name)
         currency = session.get_one(Operator, operator_id).currency
+    prices = {key: money_minor(text, currency, minimum_minor=0) for key, text in named_pairs(price, "--price").items()}
     wish = Wish(
         lists=tuple(dict.fromkeys(lists or ())),
         methods=frozenset(only or Method),
-        plans=_pairs(plan, "--plan"),
+        plans=named_pairs(plan, "--plan"),
         default_plan=default_plan,
-        prices={key: money_minor(text, currency, minimum_minor=0) for key, text in _pairs(price, "--price").items()},
+        prices=prices,
         subscriber=subscriber,
         adopt=not no_adopt,
         accept_changes=accept_changes,
@@ -174,7 +175,8 @@ def _seen(operator_id: int, name: str, lists: tuple[str, ...]) -> Seen:
     return see(look.device, look.observed, lists)
 
 
-def _pairs(texts: list[str] | None, option: str) -> dict[str, str]:
+def named_pairs(texts: list[str] | None, option: str) -> dict[str, str]:
+    """What options of the form NAME=VALUE say. Raises Problem."""
     found = {}
     for text in texts or ():
         key, equals, value = text.rpartition("=")

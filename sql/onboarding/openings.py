@@ -13,10 +13,12 @@ from sqlalchemy.orm import Session
 
 from sql import audit
 from sql.among import among
+from sql.checks import checked_moment
 from sql.customers import new_service, new_subscriber
 from sql.errors import Refused
 from sql.jobs import defer_review
-from sql.models import Import, Placement, Plan, Service, Subscriber
+from sql.models import Import, Operator, Placement, Plan, Service, Subscriber
+from sql.money.invoices import start_of_day
 from sql.money.starting import begin_service
 from sql.secrets import SecretBox
 
@@ -29,7 +31,7 @@ WHERE import_rows.operator_id = :operator AND import_rows.import_id = :import AN
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A service to be made, and for whom. `line` is its row's. `router_id`: whose configuration holds it already.
+    """A service to be made, and for whom; without `username` the customer alone. `line` is its row's.
 
     Without a password it logs in by its MAC. `options` are those of `sql.customers.add_service`.
     """
@@ -54,6 +56,7 @@ class Opened(NamedTuple):
     service: Service | None
     made_subscriber: bool = False
     refused: str = ""
+    subscriber_id: int = 0
 
 
 class Held(NamedTuple):
@@ -65,7 +68,7 @@ class Held(NamedTuple):
 
 class _Fit(NamedTuple):
     opening: Opening
-    service: Service
+    service: Service | None
     subscriber: Subscriber
     is_new: bool
 
@@ -84,6 +87,7 @@ def open_services(
     With `held` a router's configuration holds them, and what stands there becomes ours.
     """
     operator_id = stored.operator_id
+    operator = session.get_one(Operator, operator_id)
     plans = _plans(session, operator_id, openings)
     taken = _taken(session, operator_id, openings)
     people = _people(session, operator_id, openings)
@@ -91,27 +95,33 @@ def open_services(
     results: list[Opened] = []
     for one in openings:
         try:
-            found = _fit(operator_id, one, plans, taken, people, box, held)
+            found = _fit(operator, one, plans, taken, people, box, held)
         except Refused as error:
             results.append(Opened(one.line, one.username, None, refused=str(error)))
             continue
         fit.append(found)
-        taken |= {("name", one.username), ("address", str(found.service.address or ""))}
+        if found.service is not None:
+            taken |= {("name", one.username), ("address", str(found.service.address or ""))}
         people[one.reference] = found.subscriber
     session.add_all([one.subscriber for one in fit if one.is_new])
     session.flush()
-    for one_fit in fit:
-        one_fit.service.subscriber_id = one_fit.subscriber.id
-    session.add_all([one.service for one in fit])
+    lines = [(one, one.service) for one in fit if one.service is not None]
+    for one_fit, service in lines:
+        service.subscriber_id = one_fit.subscriber.id
+    session.add_all([service for _, service in lines])
     session.flush()
-    for one_fit in fit:
-        _follow_up(session, stored, one_fit, plans[one_fit.opening.plan], held, actor)
-    if held is not None and fit:
-        _adopt(session, operator_id, held, [one.service.id for one in fit])
+    _tell(session, stored, [one.subscriber for one in fit if one.is_new], actor)
+    for one_fit, service in lines:
+        _follow_up(session, stored, one_fit.opening, service, plans[one_fit.opening.plan], held, actor)
+    if held is not None and lines:
+        _adopt(session, operator_id, held, [service.id for _, service in lines])
     session.flush()
-    if fit:
+    if lines:
         defer_review(session, operator_id)
-    return results + [Opened(one.opening.line, one.opening.username, one.service, one.is_new) for one in fit]
+    return results + [
+        Opened(one.opening.line, one.opening.username, one.service, one.is_new, subscriber_id=one.subscriber.id)
+        for one in fit
+    ]
 
 
 def store_outcomes(session: Session, stored: Import, outcomes: dict[int, dict[str, Any]]) -> None:
@@ -128,8 +138,25 @@ def store_outcomes(session: Session, stored: Import, outcomes: dict[int, dict[st
     )
 
 
+def outcome_of(one: Opened) -> dict[str, Any]:
+    """What is remembered of a row; it is what an undo takes back."""
+    if one.refused:
+        return {"refused": one.refused}
+    made = {"service": one.service.id, "plan": one.service.plan_id} if one.service is not None else {}
+    return {**made, "subscriber": one.subscriber_id, "made_subscriber": one.made_subscriber}
+
+
+def checked_start(operator: Operator, day: date | None) -> None:
+    """Raises Refused where no service can be charged from this day on."""
+    if day is None:
+        return
+    if operator.charges_from is None:
+        raise Refused("It says when it begins, but nobody is charged yet; begin with `ispagents billing start`.")
+    checked_moment("first charged day", start_of_day(day, operator))
+
+
 def _fit(
-    operator_id: int,
+    operator: Operator,
     one: Opening,
     plans: dict[str, Plan],
     taken: set[tuple[str, str]],
@@ -137,39 +164,55 @@ def _fit(
     box: SecretBox,
     held: Held | None,
 ) -> _Fit:
+    known = people.get(one.reference)
+    subscriber = known or new_subscriber(operator.id, reference=one.reference, name=one.name, **one.contact)
+    if not one.username:
+        return _Fit(one, None, subscriber, known is None)
     plan = plans.get(one.plan)
     if plan is None:
         raise Refused(f"There is no plan {one.plan!r} any more.")
     if ("name", one.username) in taken:
         raise Refused(f"There is a service {one.username!r} already.")
     service = new_service(
-        operator_id, username=one.username, password=one.password, method=one.method, box=box, **one.options
+        operator.id, username=one.username, password=one.password, method=one.method, box=box, **one.options
     )
     if service.address is not None and ("address", str(service.address)) in taken:
         raise Refused(f"The address {service.address} belongs to another service.")
     service.plan_id = plan.id
     service.control_router_id = held.router_id if held is not None else None
-    known = people.get(one.reference)
-    subscriber = known or new_subscriber(operator_id, reference=one.reference, name=one.name, **one.contact)
+    checked_start(operator, one.starts_on)
     return _Fit(one, service, subscriber, known is None)
 
 
-def _follow_up(session: Session, stored: Import, one: _Fit, plan: Plan, held: Held | None, actor: str) -> None:
+def _tell(session: Session, stored: Import, subscribers: Sequence[Subscriber], actor: str) -> None:
+    for one in subscribers:
+        audit.record(
+            session,
+            stored.operator_id,
+            actor,
+            "subscriber:account:add",
+            subscriber_id=one.id,
+            name=one.name,
+            import_number=stored.id,
+        )
+
+
+def _follow_up(
+    session: Session, stored: Import, one: Opening, service: Service, plan: Plan, held: Held | None, actor: str
+) -> None:
     """The audit of one, and the place where its billing begins; written with those of all others."""
-    begin_service(session, one.service, plan, starts_on=one.opening.starts_on)
-    mine: dict[str, Any] = {"subscriber_id": one.subscriber.id, "import_number": stored.id}
-    if one.is_new:
-        audit.record(session, stored.operator_id, actor, "subscriber:account:add", name=one.subscriber.name, **mine)
+    begin_service(session, service, plan, starts_on=one.starts_on)
     audit.record(
         session,
         stored.operator_id,
         actor,
         "service:line:add",
-        service_id=one.service.id,
-        username=one.service.username,
+        service_id=service.id,
+        subscriber_id=service.subscriber_id,
+        username=service.username,
         plan=plan.name,
         router=held.name if held is not None else "",
-        **mine,
+        import_number=stored.id,
     )
 
 

@@ -28,7 +28,7 @@ from sql.errors import NotFound, Refused
 from sql.files import Page
 from sql.models import Import, ImportRow, Operator, Plan, Router, Service
 from sql.onboarding.known import known
-from sql.onboarding.openings import Held, Opened, Opening, open_services, store_outcomes
+from sql.onboarding.openings import Held, Opened, Opening, open_services, outcome_of, store_outcomes
 from sql.router_store import checked_style
 from sql.secrets import SecretBox
 
@@ -148,7 +148,7 @@ def apply_some(
     held = Held(router.id, router.name) if stored.settings["adopt"] else None
     results += open_services(session, stored, openings, box=box, actor=actor, held=held)
     if results:
-        store_outcomes(session, stored, {one.line: _outcome(one) for one in results})
+        store_outcomes(session, stored, {one.line: outcome_of(one) for one in results})
     if page.after_line is None:
         files.finish(session, stored, "router:import:apply", actor=actor)
     return results, page.after_line
@@ -311,17 +311,6 @@ def _opening(reading: Mapping[str, Any], one: FoundService, password: str) -> Op
         password=(password or None) if one.method in (Method.PPPOE, Method.HOTSPOT) else None,
         options=options,
     )
-
-
-def _outcome(one: Opened) -> dict[str, Any]:
-    if one.service is None:
-        return {"refused": one.refused}
-    return {
-        "service": one.service.id,
-        "plan": one.service.plan_id,
-        "subscriber": one.service.subscriber_id,
-        "made_subscriber": one.made_subscriber,
-    }
 
 
 def _holds_any(session: Session, router: Router) -> bool:
