@@ -48,6 +48,7 @@ from ispagents.cli import (
     service_place,
     standing,
     subscriber,
+    subscriber_import,
     template,
     timeline,
 )
@@ -98,6 +99,8 @@ def mount(app: typer.Typer) -> None:
     payment.app.command("import")(payment_file.import_file)
     payment.app.command("apply")(payment_file.apply_file)
     payment.app.add_typer(payment_review.app, name="review")
+    subscriber.app.command("import")(subscriber_import.import_file)
+    subscriber.app.command("import-apply")(subscriber_import.apply_file)
     router.app.command("test")(router_test.examine_router)
     router.app.command("health")(router_health.router_health)
     router.app.command("inspect")(router_inspect.inspect)
