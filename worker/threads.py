@@ -27,10 +27,12 @@ class Lane(Enum):
     """The billing cycle, which takes minutes."""
     ROUTERS = "routers"
     """Claims and answers of everything else."""
+    DRIFT = "drift"
+    """Comparing a router with billing, which takes seconds where it has thousands of customers."""
 
 
 # Together with the threads of the clock, the sealer and the notices no more than the worker's connections.
-THREADS = {Lane.HURRY: 3, Lane.BATCH: 1, Lane.NIGHT: 1, Lane.ROUTERS: 2}
+THREADS = {Lane.HURRY: 3, Lane.BATCH: 1, Lane.NIGHT: 1, Lane.ROUTERS: 2, Lane.DRIFT: 1}
 _POOLS = {lane: ThreadPoolExecutor(count, thread_name_prefix=lane.value) for lane, count in THREADS.items()}
 
 

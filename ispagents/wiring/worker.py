@@ -17,6 +17,7 @@ from network.coa.transport import Transport
 from network.routeros.keeper import Keeper
 from sql.roles import Role
 from worker.configure import Configurer
+from worker.drift import Drift
 from worker.enforce import RouterWorker
 from worker.health import HealthWatch
 from worker.jobs import DatabaseLost, build_app, quiet_jobs, run
@@ -52,7 +53,7 @@ async def _main(state: StateFolder, settings: Settings) -> None:
     quiet_jobs()
     databases = find(state, settings)
     conninfo = databases.conninfo(Role.WORKER)
-    engine = databases.engine(Role.WORKER, pool=10)
+    engine = databases.engine(Role.WORKER, pool=11)
     box = secret_box(state)
     anchors = _anchors(settings)
     down = False
@@ -62,7 +63,8 @@ async def _main(state: StateFolder, settings: Settings) -> None:
             app = build_app(conninfo, engine, routers, Configurer(engine, keeper, box, stop.is_set))
             try:
                 ready = (state.run / WORKER_READY).touch
-                beside = (HealthWatch(engine, keeper, box, settings.node_name).keep,)
+                looking = (engine, keeper, box, settings.node_name)
+                beside = (HealthWatch(*looking).keep, Drift(*looking).keep)
                 await run(app, conninfo, engine, settings.node_name, stop, ready, anchors, box, beside)
             except DatabaseLost as lost:
                 if not down:

@@ -1,0 +1,50 @@
+"""Comparing and mending by whoever asks: the worker's part for one router, with the worker's rights."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from ispagents.database import Databases
+from network.routeros.keeper import Keeper
+from sql.roles import Role
+from sql.secrets import SecretBox
+from worker.drift import AT_ONCE, Drift, Ran
+
+
+def run(databases: Databases, box: SecretBox, operator_id: int, router_ids: Sequence[int]) -> list[Ran]:
+    """Compare these routers, a few at once; in their order."""
+
+    async def ran() -> list[Ran]:
+        async with _drift(databases, box) as drift:
+            slots = asyncio.Semaphore(AT_ONCE)
+
+            async def one(router_id: int) -> Ran | None:
+                async with slots:
+                    return await drift.run(operator_id, router_id)
+
+            found = await asyncio.gather(*[one(router_id) for router_id in router_ids])
+            return [each for each in found if each is not None]
+
+    return asyncio.run(ran())
+
+
+def fix(databases: Databases, box: SecretBox, operator_id: int, number: int, *, actor: str) -> str:
+    """Take what a finding proposes; a sentence about what was done. Raises Refused and NotFound."""
+
+    async def fixed() -> str:
+        async with _drift(databases, box) as drift:
+            return await drift.fix(operator_id, number, actor=actor)
+
+    return asyncio.run(fixed())
+
+
+@asynccontextmanager
+async def _drift(databases: Databases, box: SecretBox) -> AsyncIterator[Drift]:
+    engine = databases.engine(Role.WORKER, pool=1)
+    try:
+        async with Keeper() as keeper:
+            yield Drift(engine, keeper, box)
+    finally:
+        engine.dispose()
