@@ -27,6 +27,7 @@ from sql.models import Node, Operator, Placement, Router, Service, Session, Step
 from sql.placing import Placed, Placements
 from sql.secrets import SecretBox, SecretsError, service_password_place
 from sql.sessions import database_time
+from sql.steps import Targets
 from sql.wanted import Decider
 
 # After this long a change has become steps, and those say for themselves that it is on its way.
@@ -59,7 +60,7 @@ def expected(
     operator = session.get_one(Operator, router.operator_id)
     now = database_time(session)
     held, held_ids = _held(session, operator, router, box, began)
-    accounted = _accounted(session, router, now)
+    accounted = _accounted(session, operator, router, now)
     customers = _customers(session, operator, router, set(names) | {one.username for one in accounted}, accounted, now)
     garden = read_garden(router.style)
     walled = {garden.address_list, read_style(router.style).denied_list} | customers.walls
@@ -159,7 +160,9 @@ def _last_steps(session: DatabaseSession, placement_ids: list[int]) -> dict[int,
     return {step.placement_id or 0: step for step in session.scalars(select(Step).where(Step.id.in_(newest)))}
 
 
-def _accounted(session: DatabaseSession, router: Router, now: datetime) -> list[Accounted]:
+def _accounted(session: DatabaseSession, operator: Operator, router: Router, now: datetime) -> list[Accounted]:
+    targets = Targets(session, operator).find(Session.router_id == router.id, now, lock=False)
+    accesses = {one.session.id: one.access for one in targets}
     rows = session.scalars(select(Session).where(Session.router_id == router.id, Session.ended_at.is_(None)))
     return [
         Accounted(
@@ -170,6 +173,7 @@ def _accounted(session: DatabaseSession, router: Router, now: datetime) -> list[
             mac=one.mac,
             method=one.method or "",
             silent_s=(now - one.last_seen_at).total_seconds(),
+            access=accesses.get(one.id),
         )
         for one in rows
     ]

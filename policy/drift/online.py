@@ -45,7 +45,10 @@ class Customer(NamedTuple):
 
 
 class Accounted(NamedTuple):
-    """An open session of the accounting at this router, last heard of `silent_s` ago."""
+    """An open session of the accounting at this router, last heard of `silent_s` ago.
+
+    `access` is what it should have, its device and place considered; None where it is of no service.
+    """
 
     session_id: int
     username: str
@@ -54,6 +57,7 @@ class Accounted(NamedTuple):
     mac: str
     method: str
     silent_s: float
+    access: Access | None = None
 
 
 class Known(NamedTuple):
@@ -128,14 +132,17 @@ def _sessions(reading: Reading, known: Known) -> list[_Session]:
 
 def _judged(one: _Session, reading: Reading, lists: Mapping[str, Mapping[str, Item]], known: Known) -> Finding | None:
     customer = one.customer
+    has = lists.get(one.address, {})
     if customer is None:
-        return _unknown(one, reading)
+        # Who is refused may get a restricted login instead, and then is online as nobody's customer.
+        return None if one.accounted is not None and known.walled & has.keys() else _unknown(one, reading)
     if customer.settling:
         return None
     access = customer.access
+    if one.accounted is not None and one.accounted.service_id == customer.service_id and access is not None:
+        access = one.accounted.access or access
     if customer.closed or access is None or access.kind == AccessKind.DENY:
         return _denied(one, customer)
-    has = lists.get(one.address, {})
     walled_in = not access.address_lists or any(name in has for name in access.address_lists)
     if access.kind == AccessKind.RESTRICT and one.address and not walled_in:
         return _unrestricted(one, customer, access)

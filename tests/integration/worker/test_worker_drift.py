@@ -8,12 +8,16 @@ from fixtures_database import BOX
 from held_town import API_PASSWORD, PASSWORD, HeldTown, held_town
 
 from network.routeros.keeper import Keeper
+from simulators.nas import Nas
+from simulators.routeros import ApiUser, RouterOs, RouterOsSettings
+from simulators.settings import Client, NasSettings
 from sql import customers
 from sql.drift import Listed, findings, leave
 from sql.errors import Refused
 from sql.models import DriftFinding, Router, Service
 from sql.placing import place_service
 from sql.roles import Role
+from sql.router_store import set_api
 from worker.drift import Drift, Ran
 
 GARDEN = {"garden": {"pay_address": "10.255.0.1"}}
@@ -280,6 +284,53 @@ def test_a_router_that_forgot_radius_is_found(town):
     (row,) = town.device.rows("/radius")
     town.device.remove("/radius", row[".id"])
     assert "none of its RADIUS servers is ours" in found(town)["radius_gone"].finding.cause
+
+
+def test_a_router_of_radius_with_customers_online_has_no_findings(database):
+    """The NAS and the API are one simulated router: granted, restricted and refused sessions are as they should be."""
+
+    async def turn() -> list[str]:
+        settings = NasSettings(
+            name="tower", radius=(("127.0.0.1", 9, 9),), address="127.88.0.1", coa_port=0, secret="made-up secret"
+        )
+        api = RouterOsSettings(users=(ApiUser(name="ispagents", password=API_PASSWORD),))
+        async with Nas(settings) as nas, RouterOs(api, nas=nas) as device, Keeper() as keeper:
+            for row in device.rows("/radius"):
+                device.remove("/radius", row[".id"])
+            device.add("/radius", service="ppp,hotspot", address="10.0.0.1", secret="made up")
+            device.set("/radius/incoming", "", accept="yes", port=str(nas.coa_port))
+            isp = database.isp()
+            router = isp.router("tower", coa_port=nas.coa_port)
+            with isp.web() as session:
+                access = {"username": "ispagents", "password": API_PASSWORD, "security": "plain"}
+                stored = session.get_one(Router, router.id)
+                set_api(session, stored, box=BOX, actor="a test", address="127.0.0.1", port=device.port, **access)
+            for name, lists in (("anna", ()), ("bert", ("overdue",))):
+                plan = isp.plan(f"Plan of {name}", suspended={"look": "restrict", "address_list": "overdue"})
+                service = isp.service(name, plan=plan)
+                isp.review()
+                if lists:
+                    isp.invoice(service.subscriber_id)
+                    isp.review()
+                    isp.approve(isp.changes(service)[-1])
+                reply = tuple(("Mikrotik-Address-List", name) for name in lists)
+                live = nas.add_session(Client(username=name, mac="02:00:00:00:00:01"), reply=reply, accounting=False)
+                session_id = isp.online(service, router, isp.fresh(service).authorised_stamp)
+                with database.as_superuser() as connection:
+                    values = (live.address, live.session_id, session_id)
+                    connection.execute(
+                        "UPDATE sessions SET framed_address = %s, acct_session_id = %s WHERE id = %s", values
+                    )
+            with database.as_superuser() as connection:
+                connection.execute("INSERT INTO nodes (name, address) VALUES ('node-1', '10.0.0.1')")
+                connection.execute("UPDATE services SET authorised_at = authorised_at - interval '1 hour'")
+            ran = await Drift(database.engine(Role.WORKER), keeper, BOX).run(isp.operator_id, router.id)
+            assert ran is not None
+            assert (ran.error, len(device.rows("/ppp/active"))) == ("", 2)
+            with isp.web() as session:
+                return [one.finding.cause for one in findings(session, isp.operator_id)]
+
+    assert asyncio.run(turn()) == []
 
 
 def test_a_router_that_cannot_be_read_keeps_its_findings(town):
