@@ -57,6 +57,9 @@ class Node(Base):
     lag_s: Mapped[float] = mapped_column(server_default="0")
     clock_skew_s: Mapped[float] = mapped_column(server_default="0")
     spool_waiting: Mapped[Counter]
+    spool_free_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    spool_oldest_s: Mapped[float] = mapped_column(server_default="0")
+    spool_refuses: Mapped[bool] = mapped_column(server_default="false")
     reported_at: Mapped[OptionalMoment]
 
 

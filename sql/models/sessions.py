@@ -39,7 +39,7 @@ class Session(Base):
         ForeignKeyConstraint(*_SERVICE),
         Index("sessions_open", "service_id", postgresql_where=_IS_OPEN),
         Index("sessions_open_router", "router_id", "acct_session_id", postgresql_where=_IS_OPEN),
-        Index("sessions_quiet", "quiet_at", postgresql_where=_IS_OPEN),
+        Index("sessions_router", "router_id", "started_at"),
         Index("sessions_online", "operator_id", "id", postgresql_where=_IS_OPEN),
         Index("sessions_online_router", "operator_id", "router_id", "id", postgresql_where=_IS_OPEN),
         Index("sessions_service", "operator_id", "service_id", "started_at"),
@@ -68,6 +68,9 @@ class Session(Base):
     download_bytes: Mapped[Counter]
     interim_interval_s: Mapped[int] = mapped_column(server_default="300")
     quiet_at: Mapped[Moment] = mapped_column(server_default="9999-01-01 00:00:00+00")
+    counted_at: Mapped[OptionalMoment]
+    counted_upload_bytes: Mapped[Counter]
+    counted_download_bytes: Mapped[Counter]
 
 
 class UsageHour(Base):
@@ -120,7 +123,10 @@ class SpoolReject(Base):
     """A spool record that could not be taken in, with the reason; kept so that nothing is lost."""
 
     __tablename__ = "spool_rejects"
-    __table_args__ = (UniqueConstraint("node", "file", "at_bytes"),)
+    __table_args__ = (
+        UniqueConstraint("node", "file", "at_bytes"),
+        Index("spool_rejects_asked", "node", "id", postgresql_where=text("state = 'asked'")),
+    )
     id: Mapped[Key]
     node: Mapped[Word]
     file: Mapped[Word]
@@ -128,3 +134,6 @@ class SpoolReject(Base):
     reason: Mapped[Word]
     record: Mapped[Word]
     created_at: Mapped[CreatedAt]
+    state: Mapped[str] = mapped_column(Text, server_default="aside")
+    asked_by: Mapped[EmptyWord]
+    replayed_at: Mapped[OptionalMoment]

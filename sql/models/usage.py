@@ -73,7 +73,7 @@ class UsageDay(Base):
     __tablename__ = "usage_days"
     __table_args__ = (
         ForeignKeyConstraint(*_SERVICE),
-        Index("usage_days_top", "operator_id", "day", text("(upload_bytes + download_bytes) DESC")),
+        Index("usage_days_top", "operator_id", "day"),
     )
     operator_id: Mapped[Big]
     service_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)

@@ -76,6 +76,7 @@ def test_searched_columns_sort_the_same_everywhere(database: Database) -> None:
         ("incoming_payments", "external_id"),
         ("incoming_payments", "source"),
         ("invoices", "number"),
+        ("nas", "shortname"),
         ("notice_channels", "name"),
         ("notices", "key"),
         ("payment_providers", "name"),
