@@ -7,12 +7,14 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from policy.facts import AtLimit, Facts, Login, PlanFacts, RestrictedLook, ServiceFacts, SuspendedLook
-from policy.fair_use import tier_at
+from policy.fair_use import TierAction
+from policy.quota import Verdict, interim_s, judge
 from policy.reasons import Reason
 from policy.standing import Standing
 from policy.windows import active, next_edge
 
 SESSION_TIMEOUT_MAXIMUM_S = 2**32 - 1
+_UNLIMITED = Verdict()
 
 
 class Kind(StrEnum):
@@ -143,10 +145,16 @@ def _by_plan(facts: Facts, service: ServiceFacts, plan: PlanFacts, now: datetime
     rate_limit, reason = plan.rate_limit, Reason.PLAN
     if plan.windows:
         edge = next_edge(plan.windows, plan.time_zone, now)
-        valid_until = min((moment for moment in (valid_until, edge) if moment is not None), default=None)
-    if plan.quota_bytes and facts.used_bytes >= plan.quota_bytes:
+        valid_until = _earlier(valid_until, edge)
+    usage, interim_interval_s = _UNLIMITED, plan.interim_interval_s
+    if plan.tiers or plan.quota_bytes:
+        usage = judge(plan, facts.usage, now)
+        valid_until, interim_interval_s = _earlier(valid_until, usage.until), interim_s(plan, near=usage.near)
+    tier = usage.tier
+    if tier is not None and tier.action == TierAction.STOP:
+        return _refuse(facts, Reason.QUOTA_USED)._replace(valid_until=valid_until)
+    if tier is not None and tier.action == TierAction.RESTRICT:
         return _restricted(plan.quota_look or plan.suspended, Reason.QUOTA_USED, service, plan, valid_until)
-    tier = tier_at(plan.tiers, facts.used_bytes) if plan.tiers else None
     window = active(plan.windows, plan.time_zone, now) if plan.windows else None
     if window is not None and window.closed:
         return _restricted(plan.suspended, Reason.OUTSIDE_HOURS, service, plan, valid_until)
@@ -169,13 +177,19 @@ def _by_plan(facts: Facts, service: ServiceFacts, plan: PlanFacts, now: datetime
         plan.group,
         plan.filter_id,
         plan.idle_timeout_s,
-        plan.interim_interval_s,
+        interim_interval_s,
         plan.simultaneous_use,
         plan.session_timeout_s,
         _session_timeout(service, plan, now),
-        plan.quota_bytes - facts.used_bytes if plan.quota_bytes else 0,
+        usage.left_bytes,
         valid_until,
     )
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    if one is None or other is None:
+        return one or other
+    return min(one, other)
 
 
 def _session_timeout(service: ServiceFacts, plan: PlanFacts, now: datetime) -> int:

@@ -22,10 +22,11 @@ from policy.facts import (
     ServiceFacts,
     SuspendedLook,
 )
-from policy.fair_use import FairUseTier
+from policy.fair_use import FairUseTier, TierAction
 from policy.rate_limit import canonical
 from policy.reasons import Reason
 from policy.standing import Standing
+from policy.usage import SpanKind, UsageRule
 from policy.windows import TimeWindow, zone
 
 Document = dict[str, Any]
@@ -34,6 +35,7 @@ VENDOR_TEXT_MAXIMUM_BYTES = 247  # one of a vendor's (section 5.26); FreeRADIUS 
 NUMBER_MAXIMUM = 2**63 - 1
 INTEGER_MAXIMUM = 2**32 - 1
 LIST_MAXIMUM = 32
+PERCENT_MAXIMUM = 100
 
 Value = TypeVar("Value")
 
@@ -73,7 +75,9 @@ def read_plan(document: Mapping[str, Any], plan_version_id: int, name: str) -> P
         "rate_limit": lambda value: canonical(_text(value)),
         "address_lists": _many(_vendor_text),
         "tiers": _many(_read_tier),
+        "warn_percents": _many(_percent),
         "windows": _many(_read_window),
+        "usage_rules": _many(_read_usage_rule),
         "time_zone": lambda value: zone(_text(value)).key,
         "at_limit": _word(AtLimit),
         "quota_look": _read_look,
@@ -83,7 +87,7 @@ def read_plan(document: Mapping[str, Any], plan_version_id: int, name: str) -> P
     readers |= dict.fromkeys(("delegated_ipv6_pool", "group"), _vendor_text)
     on_the_wire = ("session_timeout_s", "idle_timeout_s", "interim_interval_s", "simultaneous_use")
     readers |= dict.fromkeys(on_the_wire, _integer)
-    readers["quota_bytes"] = _number
+    readers |= dict.fromkeys(("quota_bytes", "carry_over_bytes"), _number)
     return PlanFacts(plan_version_id, name, **_read(document, readers))
 
 
@@ -189,8 +193,10 @@ def _read_tier(value: Any) -> FairUseTier:
     readers: dict[str, Callable[[Any], Any]] = {
         "from_bytes": _number,
         "rate_limit": lambda rate: canonical(_text(rate)),
+        "span": _word(SpanKind),
+        "action": _word(TierAction),
     }
-    return FairUseTier(**_read(_mapping(value), readers, ("from_bytes", "rate_limit")))
+    return FairUseTier(**_read(_mapping(value), readers, ("from_bytes",)))
 
 
 def _read_window(value: Any) -> TimeWindow:
@@ -204,6 +210,17 @@ def _read_window(value: Any) -> TimeWindow:
     return TimeWindow(**_read(_mapping(value), readers, ("start_minute", "end_minute")))
 
 
+def _read_usage_rule(value: Any) -> UsageRule:
+    readers: dict[str, Callable[[Any], Any]] = {
+        "start_minute": _number,
+        "end_minute": _number,
+        "days": _many(_number),
+        "upload_percent": _number,
+        "download_percent": _number,
+    }
+    return UsageRule(**_read(_mapping(value), readers, ("start_minute", "end_minute")))
+
+
 def _document(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Document:
     return {name: _plain(value) for name, value in values.items() if name not in defaults or value != defaults[name]}
 
@@ -213,7 +230,7 @@ def _plain(value: Any) -> Any:
         return time_text(value)
     if isinstance(value, RestrictedLook):
         return _look_document(value)
-    if isinstance(value, FairUseTier | TimeWindow):
+    if isinstance(value, FairUseTier | TimeWindow | UsageRule):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, tuple):
         return [_plain(part) for part in value]
@@ -276,6 +293,12 @@ def _number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= NUMBER_MAXIMUM:
         raise PolicyError(f"{value!r} should be a whole number, zero or more")
     return value
+
+
+def _percent(value: Any) -> int:
+    if not 1 <= _number(value) <= PERCENT_MAXIMUM:
+        raise PolicyError(f"{value!r} should be a share from 1 to {PERCENT_MAXIMUM} percent")
+    return int(value)
 
 
 def _flag(value: Any) -> bool:

@@ -12,12 +12,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from policy.fair_use import FairUseTier
+from policy.fair_use import FairUseTier, SpanUse
 from policy.reasons import Reason
 from policy.standing import Standing
+from policy.usage import UsageRule
 from policy.windows import TimeWindow
 
 INTERIM_INTERVAL_S = 300
+# The shares of a quota at which its customer is told, unless the plan says otherwise.
+WARN_PERCENTS = (80, 100)
 
 
 class Method(StrEnum):
@@ -76,9 +79,12 @@ class PlanFacts:
     quota_bytes: int = 0
     quota_look: RestrictedLook | None = None
     tiers: tuple[FairUseTier, ...] = ()
+    carry_over_bytes: int = 0
+    warn_percents: tuple[int, ...] = WARN_PERCENTS
     windows: tuple[TimeWindow, ...] = ()
     time_zone: str = "UTC"
     suspended: RestrictedLook = RestrictedLook()
+    usage_rules: tuple[UsageRule, ...] = ()
 
 
 class ServiceFacts(NamedTuple):
@@ -135,7 +141,7 @@ class Facts(NamedTuple):
     service: ServiceFacts | None = None
     plan: PlanFacts | None = None
     bindings: Bindings = Bindings()
-    used_bytes: int = 0
+    usage: tuple[SpanUse, ...] = ()
     sessions: tuple[OpenSession, ...] = ()
 
 

@@ -19,10 +19,11 @@ from policy.facts import (
     ServiceFacts,
     SuspendedLook,
 )
-from policy.fair_use import FairUseTier
+from policy.fair_use import FairUseTier, SpanUse, TierAction
 from policy.rate_limit import RATE_MAXIMUM_BPS, Pair, RateLimit
 from policy.reasons import Reason
 from policy.standing import Standing
+from policy.usage import SpanKind
 from policy.windows import EVERY_DAY, MINUTES_A_DAY, TimeWindow
 
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
@@ -85,7 +86,12 @@ def looks(draw: st.DrawFn) -> RestrictedLook:
     return RestrictedLook(look, draw(lists), draw(pools), draw(maybe_rate_texts), draw(st.integers(0, 2**31)))
 
 
-tiers = st.builds(FairUseTier, st.integers(1, 2**62), rate_texts)
+tiers = st.builds(FairUseTier, st.integers(1, 2**62), rate_texts, st.sampled_from(SpanKind)) | st.builds(
+    FairUseTier,
+    st.integers(1, 2**62),
+    span=st.sampled_from(SpanKind),
+    action=st.sampled_from((TierAction.RESTRICT, TierAction.STOP)),
+)
 plans = st.builds(
     PlanFacts,
     plan_version_id=st.integers(1, 2**62),
@@ -105,6 +111,8 @@ plans = st.builds(
     quota_bytes=st.just(0) | st.integers(1, 2**62),
     quota_look=st.none() | looks(),
     tiers=st.lists(tiers, max_size=3).map(tuple),
+    carry_over_bytes=st.just(0) | st.integers(1, 2**62),
+    warn_percents=st.lists(st.integers(1, 100), max_size=3).map(tuple),
     windows=st.lists(windows(), max_size=3).map(tuple),
     time_zone=st.sampled_from(ZONES),
     suspended=looks(),
@@ -133,13 +141,18 @@ bindings = st.builds(Bindings, st.booleans(), macs, st.booleans(), st.integers(0
 operators = st.dictionaries(st.sampled_from(Reason), looks(), max_size=3).map(
     lambda choices: OperatorFacts(1, tuple(sorted(choices.items())))
 )
+usages = st.lists(
+    st.builds(SpanUse, st.sampled_from(SpanKind), moments, st.integers(0, 2**62), st.integers(0, 2**62)),
+    max_size=3,
+    unique_by=lambda use: use.span,
+).map(tuple)
 facts = st.builds(
     Facts,
     operator=operators,
     service=st.none() | services,
     plan=st.none() | plans,
     bindings=bindings,
-    used_bytes=st.integers(0, 2**62),
+    usage=usages,
     sessions=st.lists(st.builds(OpenSession, macs, st.booleans()), max_size=4).map(tuple),
 )
 logins = st.builds(Login, st.none() | st.sampled_from(Method), macs, st.integers(0, 2), ports)

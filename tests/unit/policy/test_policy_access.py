@@ -21,9 +21,10 @@ from policy.facts import (
     ServiceFacts,
     SuspendedLook,
 )
-from policy.fair_use import FairUseTier
+from policy.fair_use import FairUseTier, SpanUse
 from policy.reasons import SENTENCES, Reason, sentence
 from policy.standing import Standing
+from policy.usage import SpanKind
 from policy.windows import TimeWindow
 
 MAC, OTHER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
@@ -37,6 +38,11 @@ PLAIN = Facts(OperatorFacts(1), SERVICE, PLAN)
 def with_service(**changes):
     """The plain facts with another service."""
     return PLAIN._replace(service=SERVICE._replace(**changes))
+
+
+def used(number):
+    """So many bytes of a period that ends in a week."""
+    return (SpanUse(SpanKind.PERIOD, NOW + 168 * HOUR, number),)
 
 
 def with_plan(**changes):
@@ -91,7 +97,7 @@ def test_the_first_rule_that_matches_wins():
     some = with_plan(**plan)._replace(
         service=SERVICE._replace(standing=Standing.CLOSED, prepaid_until=NOW - HOUR),
         bindings=Bindings(True, OTHER_MAC, True, 2, True, "ether2"),
-        used_bytes=100,
+        usage=used(100),
         sessions=(OpenSession(OTHER_MAC, fresh=True),),
     )
     login, bound = LOGIN._replace(method=Method.HOTSPOT), some.bindings
@@ -111,8 +117,8 @@ def test_the_first_rule_that_matches_wins():
     look(service=some.service._replace(standing=Standing.CURRENT))
     look(service=some.service._replace(prepaid_until=None))
     look(sessions=())
-    look(used_bytes=50)
-    look(used_bytes=0)
+    look(usage=used(50))
+    look(usage=())
     look(plan=PLAN)
     look(service=None)
     look()
@@ -230,9 +236,9 @@ def test_a_closed_hour_restricts():
 def test_what_is_left_of_a_quota_is_sent():
     """The router counts the rest itself; at its end the quota's own look applies."""
     slow = RestrictedLook(address_list="used up")
-    some = with_plan(quota_bytes=100, quota_look=slow)._replace(used_bytes=40)
+    some = with_plan(quota_bytes=100, quota_look=slow)._replace(usage=used(40))
     assert decide(some, LOGIN, NOW).total_limit_bytes == 60
-    used_up = decide(some._replace(used_bytes=100), LOGIN, NOW)
+    used_up = decide(some._replace(usage=used(100)), LOGIN, NOW)
     assert (used_up.reason, used_up.address_lists) == (Reason.QUOTA_USED, ("used up",))
 
 

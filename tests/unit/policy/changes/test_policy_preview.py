@@ -13,9 +13,11 @@ from policy.changes.intent import ChangeKind
 from policy.changes.preview import Draft, LiveSession, consequence, preview, preview_hash, text
 from policy.changes.route import Abilities, RouteKind
 from policy.facts import Facts, Login, Method, OperatorFacts, PlanFacts, ServiceFacts
+from policy.fair_use import SpanUse
 from policy.reasons import Reason
 from policy.stamp import stamp
 from policy.standing import Standing
+from policy.usage import SpanKind
 
 BEFORE = ServiceFacts(7, Method.PPPOE, Standing.CURRENT, 1)
 AFTER = BEFORE._replace(standing=Standing.SUSPENDED)
@@ -50,8 +52,9 @@ def test_used_bytes_do_not_unsettle_an_approval():
     plan = PlanFacts(1, "Quota", "1M/1M", quota_bytes=10**9)
 
     def draft(used_bytes):
+        usage = (SpanUse(SpanKind.PERIOD, NOW + timedelta(days=9), used_bytes),)
         accesses_now = [
-            decide(Facts(OperatorFacts(1), one, plan, used_bytes=used_bytes), Login(), NOW) for one in (BEFORE, AFTER)
+            decide(Facts(OperatorFacts(1), one, plan, usage=usage), Login(), NOW) for one in (BEFORE, AFTER)
         ]
         return Draft(ChangeKind.SUSPEND, "anna", BEFORE, accesses_now[0], AFTER, accesses_now[1])
 
