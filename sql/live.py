@@ -64,6 +64,7 @@ def held_services(
                 style=read_style(router.style),
                 observed_at=placement.observed_at if placement is not None else None,
                 known=known,
+                adopt=placement is not None and placement.adopt,
             ),
         )
     return found

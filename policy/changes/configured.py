@@ -15,17 +15,22 @@ from policy.routeros.terminal import command_text
 from policy.routeros.wanted import Line, wanted_items
 
 Document = dict[str, Any]
+ADOPTED = "What stands on the router under these names becomes ours by a mark; what is otherwise there is changed."
 HELD = "The router's own configuration holds this service, so it is changed there, and read back."
 
 
 class HeldService(NamedTuple):
-    """A service as a router holds it. `known`: what stands there was proved, at `observed_at`; else nobody knows."""
+    """A service as a router holds it. `known`: what stands there was proved, at `observed_at`; else nobody knows.
+
+    `adopt`: a person agreed that what stands there becomes ours.
+    """
 
     router_name: str
     line: Line
     style: Style
     observed_at: datetime | None
     known: bool
+    adopt: bool = False
 
 
 def configured(held: HeldService, before: Access | None, after: Access, now: datetime) -> Document:
@@ -33,10 +38,12 @@ def configured(held: HeldService, before: Access | None, after: Access, now: dat
 
     `problem` says why this router cannot hold the service so, or "".
     """
+    # A customer whom an import found there: he goes on as he is.
+    adopted = held.adopt and not held.known and before is None
     document: Document = {
         "router": held.router_name,
         "route": "configure",
-        "why": HELD,
+        "why": ADOPTED if adopted else HELD,
         "age_s": max(0, int((now - held.observed_at).total_seconds())) if held.observed_at is not None else None,
         "known": held.known,
         "commands": [],
@@ -46,9 +53,9 @@ def configured(held: HeldService, before: Access | None, after: Access, now: dat
         "problem": "",
     }
     try:
-        image = _image(held, before) if held.known else {}
-        plan = difference(wanted_items(held.line, after, held.style), image)
-        ended = _cuts(held, before, after)
+        image = _found(held, after) if adopted else _image(held, before) if held.known else {}
+        plan = difference(wanted_items(held.line, after, held.style), image, adopt=adopted)
+        ended = () if adopted else _cuts(held, before, after)
     except PolicyError as error:
         return document | {"problem": str(error)}
     return document | {
@@ -64,6 +71,15 @@ def _image(held: HeldService, access: Access | None) -> Image:
     if access is None:
         return {}
     return after_image(difference(wanted_items(held.line, access, held.style), {}), {})
+
+
+def _found(held: HeldService, access: Access) -> Image:
+    """The router with all of it already, and nothing marked."""
+    image = _image(held, access)
+    for items in image.values():
+        for item in items:
+            item.fields.pop("comment", None)
+    return image
 
 
 def _cuts(held: HeldService, before: Access | None, after: Access) -> tuple[Cut, ...]:

@@ -40,12 +40,16 @@ class Verdict(StrEnum):
 
 
 class KnownService(NamedTuple):
-    """A stored service of that user name. `router`: whose configuration holds it, "" for RADIUS."""
+    """A stored service of that user name. `router`: whose configuration holds it, "" for RADIUS.
+
+    `undone`: an import made it, which was taken back since; it may come in again.
+    """
 
     service_id: int
     username: str
     router: str
     closed: bool
+    undone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,7 @@ def _judged(
     there = known.services.get(one.username)
     if one.tag:
         return _tagged(one, there, choices)
-    if there is not None:
+    if there is not None and not there.undone:
         return Row(one, Verdict.CONFLICTING, _stored(one, there, choices))
     if one.username in names:
         return Row(one, Verdict.CONFLICTING, f"The same name is in {names[one.username]} too, and comes first.")

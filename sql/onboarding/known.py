@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from policy.inspection.compare import Known, KnownService
 from policy.inspection.found import FoundService
 from sql.among import among
-from sql.models import Plan, PlanVersion, Router, Service, Subscriber
+from sql.models import Import, ImportRow, Plan, PlanVersion, Router, Service, Subscriber
 
 
 def known(session: Session, operator_id: int, services: Iterable[FoundService], subscribers: Iterable[str]) -> Known:
@@ -23,6 +23,8 @@ def known(session: Session, operator_id: int, services: Iterable[FoundService], 
         .where(Service.operator_id == operator_id, among(Service.username, names))
     )
     stored = {row[1]: KnownService(row[0], row[1], row[3] or "", row[2] is not None) for row in rows}
+    again = undone(session, operator_id, (one.service_id for one in stored.values() if one.closed))
+    stored |= {name: one._replace(undone=True) for name, one in stored.items() if one.service_id in again}
     owned = session.execute(
         select(Service.address, Service.username).where(
             Service.operator_id == operator_id,
@@ -45,6 +47,19 @@ def known(session: Session, operator_id: int, services: Iterable[FoundService], 
         subscribers=frozenset(people),
         plans={row[0]: row[1] for row in plans},
     )
+
+
+def undone(session: Session, operator_id: int, service_ids: Iterable[int]) -> set[int]:
+    """Those of these closed services that an import made which was taken back."""
+    wanted = set(service_ids)
+    if not wanted:
+        return set()
+    rows = session.scalars(
+        select(ImportRow.outcome["service"].as_integer())
+        .join(Import, Import.id == ImportRow.import_id)
+        .where(Import.operator_id == operator_id, Import.state == "undone", ImportRow.outcome["undone"].as_boolean())
+    )
+    return wanted & set(rows)
 
 
 def is_storable(text: str) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import select, text, true
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from sql import audit
@@ -17,11 +18,14 @@ from sql.checks import checked_moment
 from sql.customers import new_service, new_subscriber
 from sql.errors import Refused
 from sql.jobs import defer_review
-from sql.models import Import, Operator, Placement, Plan, Service, Subscriber
+from sql.models import Import, Operator, Placement, Plan, Service, ServiceBilling, Subscriber
 from sql.money.invoices import start_of_day
 from sql.money.starting import begin_service
+from sql.onboarding.known import undone
+from sql.placing import look_at_placements
 from sql.secrets import SecretBox
 
+REVIEW = text("SELECT review_service(:operator, one) FROM unnest(CAST(:services AS bigint[])) AS one")
 _STORE_OUTCOMES = text("""
 UPDATE import_rows SET outcome = row.outcome
 FROM unnest(CAST(:lines AS integer[]), CAST(:outcomes AS jsonb[])) AS row (line, outcome)
@@ -71,6 +75,7 @@ class _Fit(NamedTuple):
     service: Service | None
     subscriber: Subscriber
     is_new: bool
+    again: bool = False
 
 
 def open_services(
@@ -89,13 +94,13 @@ def open_services(
     operator_id = stored.operator_id
     operator = session.get_one(Operator, operator_id)
     plans = _plans(session, operator_id, openings)
-    taken = _taken(session, operator_id, openings)
+    taken, closed = _taken(session, operator_id, openings)
     people = _people(session, operator_id, openings)
     fit: list[_Fit] = []
     results: list[Opened] = []
     for one in openings:
         try:
-            found = _fit(operator, one, plans, taken, people, box, held)
+            found = _fit(operator, one, plans, taken, closed, people, box, held)
         except Refused as error:
             results.append(Opened(one.line, one.username, None, refused=str(error)))
             continue
@@ -108,13 +113,17 @@ def open_services(
     lines = [(one, one.service) for one in fit if one.service is not None]
     for one_fit, service in lines:
         service.subscriber_id = one_fit.subscriber.id
-    session.add_all([service for _, service in lines])
+    session.add_all([service for one_fit, service in lines if not one_fit.again])
     session.flush()
     _tell(session, stored, [one.subscriber for one in fit if one.is_new], actor)
+    billed = _billed(session, [service.id for one_fit, service in lines if one_fit.again])
     for one_fit, service in lines:
-        _follow_up(session, stored, one_fit.opening, service, plans[one_fit.opening.plan], held, actor)
+        plan = plans[one_fit.opening.plan]
+        if service.id not in billed:
+            begin_service(session, service, plan, starts_on=one_fit.opening.starts_on)
+        _tell_service(session, stored, service, plan, held, actor)
     if held is not None and lines:
-        _adopt(session, operator_id, held, [service.id for _, service in lines])
+        _adopt(session, operator_id, [service.id for _, service in lines])
     session.flush()
     if lines:
         defer_review(session, operator_id)
@@ -160,6 +169,7 @@ def _fit(
     one: Opening,
     plans: dict[str, Plan],
     taken: set[tuple[str, str]],
+    closed: dict[str, Service],
     people: dict[str, Subscriber],
     box: SecretBox,
     held: Held | None,
@@ -181,7 +191,10 @@ def _fit(
     service.plan_id = plan.id
     service.control_router_id = held.router_id if held is not None else None
     checked_start(operator, one.starts_on)
-    return _Fit(one, service, subscriber, known is None)
+    before = closed.get(one.username)
+    if before is not None:
+        _come_again(before, service)
+    return _Fit(one, before or service, subscriber, known is None, again=before is not None)
 
 
 def _tell(session: Session, stored: Import, subscribers: Sequence[Subscriber], actor: str) -> None:
@@ -197,11 +210,9 @@ def _tell(session: Session, stored: Import, subscribers: Sequence[Subscriber], a
         )
 
 
-def _follow_up(
-    session: Session, stored: Import, one: Opening, service: Service, plan: Plan, held: Held | None, actor: str
+def _tell_service(
+    session: Session, stored: Import, service: Service, plan: Plan, held: Held | None, actor: str
 ) -> None:
-    """The audit of one, and the place where its billing begins; written with those of all others."""
-    begin_service(session, service, plan, starts_on=one.starts_on)
     audit.record(
         session,
         stored.operator_id,
@@ -216,15 +227,22 @@ def _follow_up(
     )
 
 
-def _adopt(session: Session, operator_id: int, held: Held, service_ids: list[int]) -> None:
+def _adopt(session: Session, operator_id: int, service_ids: list[int]) -> None:
     """A person agreed that what stands on the router under these services' names is theirs."""
-    session.execute(
-        insert(Placement),
-        [
-            {"operator_id": operator_id, "service_id": one, "router_id": held.router_id, "adopt": True}
-            for one in service_ids
-        ],
+    chosen = select(Service.operator_id, Service.id, Service.control_router_id, true()).where(
+        Service.operator_id == operator_id, among(Service.id, service_ids)
     )
+    session.execute(
+        insert(Placement)
+        .from_select(["operator_id", "service_id", "router_id", "adopt"], chosen)
+        .on_conflict_do_update(
+            index_elements=["service_id", "router_id"],
+            index_where=Placement.ended_at.is_(None),
+            set_={"adopt": True},
+        )
+    )
+    # One that comes again may be authorised still, so that no change would tell the worker of it.
+    look_at_placements(session, operator_id, service_ids)
 
 
 def _plans(session: Session, operator_id: int, openings: Sequence[Opening]) -> dict[str, Plan]:
@@ -232,20 +250,45 @@ def _plans(session: Session, operator_id: int, openings: Sequence[Opening]) -> d
     return {plan.name: plan for plan in session.scalars(select(Plan).where(*mine))}
 
 
-def _taken(session: Session, operator_id: int, openings: Sequence[Opening]) -> set[tuple[str, str]]:
-    """The user names and addresses of services that are there."""
-    names = session.scalars(
-        select(Service.username).where(
+def _come_again(before: Service, service: Service) -> None:
+    """A service that an import made and an undo closed is what it would be if it were new."""
+    for name in ("plan_id", "method", "password", "address", "control_router_id"):
+        setattr(before, name, getattr(service, name))
+    before.routes, before.device = service.routes or [], service.device or {}
+    before.mac, before.bind_mac = service.mac or "", bool(service.bind_mac)
+    before.closed_at, before.standing = None, "current"
+
+
+def _billed(session: Session, service_ids: Sequence[int]) -> set[int]:
+    if not service_ids:
+        return set()
+    return set(session.scalars(select(ServiceBilling.service_id).where(among(ServiceBilling.service_id, service_ids))))
+
+
+def _taken(
+    session: Session, operator_id: int, openings: Sequence[Opening]
+) -> tuple[set[tuple[str, str]], dict[str, Service]]:
+    """The user names and addresses of services that are there, and those services that may come again."""
+    rows = session.execute(
+        select(Service.username, Service.id, Service.closed_at).where(
             Service.operator_id == operator_id, among(Service.username, {one.username for one in openings})
         )
-    )
+    ).all()
+    again = undone(session, operator_id, (row[1] for row in rows if row[2] is not None))
+    names = [row[0] for row in rows if row[1] not in again]
+    closed: dict[str, Service] = {}
+    if again:
+        # The reviews first: the order in which the worker locks the two.
+        session.execute(REVIEW, {"operator": operator_id, "services": sorted(again)})
+        found = session.scalars(select(Service).where(among(Service.id, again)).with_for_update(key_share=True))
+        closed = {service.username: service for service in found}
     addresses = {str(one.options["address"]) for one in openings if one.options.get("address")}
     owned = session.scalars(
         select(Service.address).where(
             Service.operator_id == operator_id, among(Service.address, addresses), Service.closed_at.is_(None)
         )
     )
-    return {("name", name) for name in names} | {("address", str(one)) for one in owned}
+    return {("name", name) for name in names} | {("address", str(one)) for one in owned}, closed
 
 
 def _people(session: Session, operator_id: int, openings: Sequence[Opening]) -> dict[str, Subscriber]:

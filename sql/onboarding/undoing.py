@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from policy.changes.enforcement import OPEN_STATES
@@ -22,13 +22,12 @@ from sql.among import among
 from sql.errors import Refused
 from sql.jobs import defer_review
 from sql.models import Change, Import, ImportRow, Invoice, Payment, Placement, Service, Step
-from sql.onboarding.openings import store_outcomes
+from sql.onboarding.openings import REVIEW, store_outcomes
 from sql.placing import look_at_placements
 from sql.sessions import database_time
 
 SAID_MOST: Final = 5
 _STANDS = (Intent.APPROVED, Intent.AWAITING_APPROVAL)
-_REVIEW = text("SELECT review_service(:operator, one) FROM unnest(CAST(:services AS bigint[])) AS one")
 
 
 class Made(NamedTuple):
@@ -74,7 +73,7 @@ def finish_undo(session: Session, stored: Import, going: Sequence[Made], *, acto
         raise Refused(f"Import {stored.id} is {stored.state} already.")
     ids = [one.service_id for one in going]
     # The reviews first: the order in which the worker locks the two.
-    session.execute(_REVIEW, {"operator": stored.operator_id, "services": ids})
+    session.execute(REVIEW, {"operator": stored.operator_id, "services": ids})
     now = database_time(session)
     session.execute(
         update(Service)

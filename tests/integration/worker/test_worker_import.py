@@ -120,6 +120,22 @@ def test_secrets_become_ours_by_a_mark_and_then_live_like_any_other(database):
         assert {row.verdict for row in previewed(town).rows} == {Verdict.SAME}
 
 
+def test_openings_that_wait_for_a_person_are_one_batch_that_drops_nobody(database):
+    """Where openings are approved by hand, the preview says that a mark is all that is written."""
+    with held_town(database) as town:
+        with town.isp.web() as session:
+            session.get_one(Operator, town.isp.operator_id).automatic_changes = ["restore"]
+        secrets(town, "anna", "bert")
+        done = applied(town, previewed(town))
+        changes = [change for one in done for change in town.isp.changes(one.service)]
+        assert len({change.batch_id for change in changes} - {None}) == 1
+        for change in changes:
+            (one,) = change.preview["configured"]
+            assert (one["drops"], one["cuts"], len(one["commands"])) == (False, [], 1)
+            assert f'set [find name="{change.preview["username"]}"] comment="ispagents:' in one["commands"][0]
+            assert not change.preview["drops"]
+
+
 def test_no_password_is_kept_but_sealed(database):
     """Neither in the rows of the import, nor in steps, evidence or audit."""
     with held_town(database) as town:
@@ -232,3 +248,12 @@ def test_an_import_is_taken_back_and_the_router_stays_as_it_was(database):
         assert town.isp.fresh(services["no"]).closed_at is not None
         assert town.placement(services["no"]).ended_at is not None
         assert town.placement(services["anna"]).ended_at is None
+
+        again = previewed(town)
+        assert {row.service.username: row.verdict for row in again.rows} == {
+            name: Verdict.SAME if name == "anna" else Verdict.NEW for name in NAMES
+        }
+        assert {one.refused for one in applied(town, again)} == {""}
+        assert everything(town) == before[1]
+        assert all(row["comment"].startswith("ispagents:service-") for row in town.rows("/ppp/secret"))
+        assert [step.state for step in town.steps(services["no"])] == ["verified", "verified", "verified"]
