@@ -8,6 +8,7 @@ from typing import NamedTuple
 from simulation.town import Town
 from simulation.world import Violation
 from sql.audit_seal import seal
+from sql.placing import AGAIN
 
 ROUNDS = 150
 QUIET_ROUNDS = 2
@@ -30,6 +31,8 @@ SELECT (SELECT count(*) FROM changes WHERE state = 'awaiting_approval'),
         AND sessions.applied_stamp IS DISTINCT FROM services.authorised_stamp
         AND NOT EXISTS (SELECT FROM steps WHERE steps.session_id = sessions.id AND route = 'next_login'
             AND state = 'waiting')),
+    (SELECT count(*) FROM placements JOIN services ON services.id = service_id WHERE placements.ended_at IS NULL
+        AND (applied_stamp IS NULL OR control_router_id IS DISTINCT FROM placements.router_id)),
     (SELECT extract(epoch FROM min(due_at) - now()) FROM steps WHERE state IN ('waiting', 'started', 'retrying')
         AND due_at < '9000-01-01' AND router_id = ANY(%s)),
     (SELECT coalesce(max(held), 0) FROM healing_runs)
@@ -46,13 +49,14 @@ class Left(NamedTuple):
     open_steps: int
     unproved_steps: int
     drifting_sessions: int
+    doubtful_placements: int
     next_step_s: float | None
     held_by_brake: int
 
     @property
     def nothing(self) -> bool:
         """Whether the world is at rest."""
-        return not any(self[:7])
+        return not any(self[:8])
 
 
 def calm(town: Town) -> None:
@@ -60,7 +64,10 @@ def calm(town: Town) -> None:
     world = town.world
     town.calm()
     town.billing.pay()  # whoever waits for a payment before suspending anyone sees that they come in
+    if town.held is not None:
+        town.held.tell_of_drift()
     quiet = 0
+    wrong: list[str] = []
     left = _left(town)
     for number in range(ROUNDS):
         wait_s = ROUND_S if left.next_step_s is None else min(max(float(left.next_step_s), ROUND_S), LONGEST_S)
@@ -70,15 +77,20 @@ def calm(town: Town) -> None:
             town.billing.pay()
         if number % 5 == 0:
             town.customers.interims()
+        if number % 10 == 9 and (wrong or left.doubtful_placements):
+            world.skip(AGAIN)  # what was refused is tried again then, and the brake lets the next share go
         world.run(world.now + timedelta(seconds=wait_s))
         town.people.approve_all()
         left = _left(town)
-        quiet = quiet + 1 if not town.sagas.pending and left.nothing and _delivered(town) else 0
+        wrong = town.held.all_wrong() if town.held is not None else []
+        offline = town.held.offline() if town.held is not None else []
+        at_rest = not (town.sagas.pending or wrong or offline) and left.nothing and _delivered(town)
+        quiet = quiet + 1 if at_rest else 0
         if quiet >= QUIET_ROUNDS:
             seal(world.database.worker, world.operator_id)
             world.say("the world is at rest")
             return
-    raise Violation(f"the world does not come to rest: {left}")
+    raise Violation(f"the world does not come to rest: {left} {' '.join(wrong)}")
 
 
 def _delivered(town: Town) -> bool:
@@ -89,6 +101,7 @@ def _delivered(town: Town) -> bool:
 
 def _left(town: Town) -> Left:
     honest = [router.router_id for router in town.routers if router.obeys]
+    honest += [router.router_id for router in town.held.routers] if town.held is not None else []
     # A session of which only the Stop was lost stays open in the database, and nobody can do anything about it.
     live = [f"{one.login_id}:{one.acct_session_id}" for router in town.routers for one in router.sessions.values()]
     watcher = town.world.on(town.world.database.watcher)

@@ -34,6 +34,8 @@ class Device:
     unheard_s: float = 0.0
     """The next end of its session is told to nobody, and it stays away for so long."""
     dialling: bool = False
+    held: bool = False
+    """A router that asks no RADIUS has it, until it is brought back."""
 
 
 class Customers:
@@ -98,6 +100,8 @@ class Customers:
                 self.redial(device, REDIAL_S)
 
     def _switch_on(self, device: Device) -> None:
+        if device.held:
+            return
         device.off = False
         if device.session is None:
             self.redial(device, REDIAL_S)

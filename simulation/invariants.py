@@ -12,6 +12,7 @@ from policy.changes.intent import Intent
 from policy.changes.route import LEFT_ALONE
 from policy.documents import read_access, read_service, service_document
 from simulation.database import EPOCH
+from simulation.held_checks import held_violations
 from simulation.routers import Online, RouterModel
 from simulation.town import Town
 from simulation.world import Move
@@ -56,7 +57,8 @@ def violations(town: Town) -> list[str]:
         _decisions,
         _chain,
     )
-    return [found for check in checks for found in check(town)]
+    found = [sentence for check in checks for sentence in check(town)]
+    return found if town.held is None else [*found, *held_violations(town.held, town.world)]
 
 
 def moves_of(town: Town) -> Counter[Move]:

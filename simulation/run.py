@@ -28,6 +28,7 @@ def run_seed(database: SimulationDatabase, seed: int, tell: Callable[[str], None
     database.empty()
     world = World(database, seed, tell)
     story = Story(seed, counts=world.counts)
+    town = None
     try:
         town = Town(world)
         world.run(town.live())
@@ -41,6 +42,8 @@ def run_seed(database: SimulationDatabase, seed: int, tell: Callable[[str], None
         if tell is not None:
             raise
     finally:
+        if town is not None:
+            town.close()
         roll_back(database.edge_reads)
         roll_back(database.edge_stores)
     for violation in story.violations:

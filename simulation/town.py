@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -11,9 +12,12 @@ from sqlalchemy.orm import Session
 from policy.access import Access, Kind, decide
 from policy.documents import read_service, service_document
 from policy.facts import Facts, Login, Method, ServiceFacts
+from simulation.api import ApiKeeper, Loop
 from simulation.billing import Billing
 from simulation.customers import INTERIM_S, Customers, Device
 from simulation.edges import Edges
+from simulation.held import Held
+from simulation.held_worker import HeldWorker
 from simulation.ledger import Account, Document, Line
 from simulation.line import Line as Wire
 from simulation.people import People
@@ -34,6 +38,8 @@ TROUBLES = (2, 6)
 LASTS_S = (60.0, 200.0)
 KINDS_OF_TROUBLE = ("die", "reboot", "cut", "lag", "clock", "secret", "busy", "switch", "off", "end", "night", "new")
 KINDS_A_SEED = 4
+# The share of towns that have routers without RADIUS too; drawn beside the other chances, which stay what they are.
+HELD_TOWNS = 0.3
 CLOCK_JUMPS_S = (-90000.0, -3600.0, -30.0, -2.0, 0.0, 2.0, 30.0, 3600.0, 90000.0)
 
 
@@ -61,8 +67,26 @@ class Town:
         self.worker.reviewed = self._reviewed
         cast = Cast(world, self.lines, self.billing, self.people, self.worker, self.customers, self.wire, self._night)
         self.sagas = Sagas(cast)
+        self.held = self._held() if Random(f"{world.seed}:held").random() < HELD_TOWNS else None  # noqa: S311 - as above
         for _ in range(world.random.randint(2, 4)):
             self.new_line()
+
+    def _held(self) -> Held:
+        world = self.world
+        held = Held(world, self.lines, self.customers, self.access, BOX)
+        self._loop = Loop(world)
+        keeper = ApiKeeper(world, self._loop, {router.address: router for router in held.routers})
+        worker = HeldWorker(world, self._loop, keeper, BOX)
+        self.worker.hold(worker, {router.router_id for router in held.routers})
+        for router in held.routers:
+            router.worker_dies = worker.dies_now
+        self.held_worker = worker
+        return held
+
+    def close(self) -> None:
+        """The end of the seed: nothing is left running."""
+        if self.held is not None:
+            self.held_worker.close()
 
     def live(self) -> datetime:
         """Let events and troubles begin; returns when the last of them is over."""
@@ -79,6 +103,9 @@ class Town:
             world.after(world.between(20.0, lasts_s), self.people.undo_something)
         for _ in range(world.random.randint(*TROUBLES)):
             world.after(world.between(5.0, lasts_s), self._trouble)
+        if self.held is not None:
+            self.held.live(lasts_s)
+            self.held_worker.dies = world.random.choice((0.0, 0.005, 0.02))
         return world.now + timedelta(seconds=lasts_s)
 
     def calm(self) -> None:
@@ -92,6 +119,9 @@ class Town:
             router.quirks.wrong_secret = router.quirks.busy = False
         for edge in self.edges.all:
             edge.lags = False
+        if self.held is not None:
+            self.held.calm()
+            self.held_worker.dies = 0.0
         self.people.switch(stopped=False)
         self.worker.start()
 
@@ -125,6 +155,8 @@ class Town:
             self.people.know(line)
             self.customers.add(name, made[1], world.random.choice(self.routers))
             world.say(f"{name} is a new customer with the plan {plan}")
+            if self.held is not None:
+                self.held.new_line(line)
 
     def admits(self, device: Device) -> bool:
         """Whether the service of a device would get anything at a login now, by what is authorised."""

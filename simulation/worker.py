@@ -17,6 +17,7 @@ from network.coa.verbs import change_authorization, disconnect
 from network.contract import Outcome as Answer
 from network.contract import Result, Secret, nothing_sent
 from policy.changes.route import RouteKind
+from simulation.held_worker import HeldWorker
 from simulation.line import Line
 from simulation.routers import RouterModel
 from simulation.world import DatabaseRestarted, Violation, World
@@ -40,14 +41,16 @@ DEATH_S = (1.0, 60.0)
 _FETCH = """
 DELETE FROM procrastinate_jobs WHERE status = 'todo' RETURNING id, task_name, args
 """
-# What the worker's clock asks, in one look: reviews, renewals, proofs, routers with work, routers that spoke, drift.
+# What the worker's clock asks, in one look: reviews, renewals, proofs, routers with work, routers that spoke, drift,
+# services that routers hold.
 _DUE = """
 SELECT EXISTS (SELECT FROM reviews WHERE due_at <= now()),
     EXISTS (SELECT FROM services WHERE authorised_until <= now()),
     EXISTS (SELECT FROM operators_to_verify()),
     ARRAY(SELECT router_id FROM routers_with_work() ORDER BY 1),
     ARRAY(SELECT router_id FROM routers_that_spoke() ORDER BY 1),
-    ARRAY(SELECT service_id FROM look_for_drift(0, 2000) WHERE service_id IS NOT NULL ORDER BY 1)
+    ARRAY(SELECT service_id FROM look_for_drift(0, 2000) WHERE service_id IS NOT NULL ORDER BY 1),
+    ARRAY(SELECT service_id FROM placed_services(0, 2000) ORDER BY 1)
 """
 
 
@@ -102,13 +105,20 @@ class Worker:
         self._fetching = False
         self._transport = _Transport()
         self.reviewed: Callable[[], None] = lambda: None
+        self._held: HeldWorker | None = None
+        self._held_routers: set[int] = set()
         world.on_job.append(self._hear)
         self._in_life(world.between(*TICK_S), self._tick)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is in hand."""
-        return not self._busy and not self._fetching
+        return not self._busy and not self._fetching and (self._held is None or self._held.idle)
+
+    def hold(self, held: HeldWorker, routers: set[int]) -> None:
+        """These routers are worked by their configuration."""
+        self._held, self._held_routers = held, routers
+        held.die = self.die
 
     def die(self) -> None:
         """kill -9: nothing that it remembers is left, and it is started again after a while."""
@@ -118,6 +128,8 @@ class Worker:
         self.life += 1
         self._busy.clear()
         self._fetching = False
+        if self._held is not None:
+            self._held.kill()
         self._line.kill_all()
         self._transport = _Transport()
         self._world.after(self._world.between(*DEATH_S), self.start)
@@ -136,7 +148,7 @@ class Worker:
         row = world.on(world.database.watcher).execute(_DUE.encode()).fetchone()
         if row is None:
             return
-        review, renew, prove, routers, spoke, drift = row
+        review, renew, prove, routers, spoke, drift, placed = row
         if renew:
             self._try(self._renew)
         if review:
@@ -149,6 +161,8 @@ class Worker:
             self._try(lambda at=router_id: world.transact(Role.WORKER, lambda s: router_health.note_accounting(s, at)))  # type: ignore[misc] # binds the loop's variable
         if drift and world.chance(DRIFT_LOOKS):
             self._try(lambda: world.transact(Role.WORKER, lambda s: self._defer(s, drift)))
+        if placed and world.chance(DRIFT_LOOKS):
+            self._try(lambda: world.transact(Role.WORKER, lambda s: self._defer(s, placed)))
         if world.chance(SEALS):
             audit_seal.seal_batch(world.database.worker, world.operator_id)
 
@@ -198,7 +212,7 @@ class Worker:
         if task == ENFORCE:
             return lambda: self._try(lambda: self._enforce(arguments["service_ids"]))
         if task == WORK_ROUTER:
-            return lambda: self._work(arguments["router_id"])
+            return lambda: self._work(arguments["router_id"], hurry=arguments["hurry"])
         raise AssertionError(f"the simulation does not know the job {task}")
 
     def _review(self) -> None:
@@ -220,8 +234,11 @@ class Worker:
 
     # Routers ----------------------------------------------------------------------------------------------------
 
-    def _work(self, router_id: int) -> None:
+    def _work(self, router_id: int, *, hurry: bool = False) -> None:
         """The job of a router; jobs of one router run one after the other. One that runs looks for more by itself."""
+        if self._held is not None and router_id in self._held_routers:
+            self._held.work(router_id, hurry=hurry)
+            return
         busy = self._busy.get(router_id)
         if busy is not None:
             busy.again = True

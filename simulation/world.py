@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -30,11 +31,11 @@ class Violation(Exception):  # noqa: N818 - reads as what happened
 class DatabaseRestarted(Exception):  # noqa: N818 - reads as what happened
     """The database went away in mid-transaction. `committed`: only the news of the commit was lost."""
 
-    def __init__(self, *, committed: bool, result: object) -> None:
+    def __init__(self, *, committed: bool) -> None:
         """Actors must not look at what is in it; the simulation's own books do."""
         super().__init__("the database restarted")
         self.committed = committed
-        self.result = result
+        self.result: object = None
 
 
 @dataclass
@@ -129,6 +130,11 @@ class World:
         self.database.clock.now = moment
 
     @property
+    def elapsed_s(self) -> float:
+        """Seconds that were lived through; what was skipped does not count."""
+        return (self.now - EPOCH - self._skipped).total_seconds()
+
+    @property
     def worker_now(self) -> datetime:
         """The time by the worker's clock, which may be wrong."""
         return self.now + timedelta(seconds=self.worker_ahead_s)
@@ -167,6 +173,18 @@ class World:
 
     def transact(self, role: Role, work: Callable[[Session], Result]) -> Result:
         """One transaction of the web or the worker. Raises DatabaseRestarted, or what `work` raises."""
+        result = None
+        try:
+            with self.acting(role) as session:
+                result = work(session)
+        except DatabaseRestarted as news:
+            news.result = result if news.committed else None
+            raise
+        return result
+
+    @contextmanager
+    def acting(self, role: Role) -> Iterator[Session]:
+        """A transaction of the web or the worker, as `acting_for` gives one. Raises DatabaseRestarted at its end."""
         self.transactions += 1
         if self.transactions > TRANSACTIONS_MAXIMUM:
             raise Violation(f"{TRANSACTIONS_MAXIMUM} transactions, and still there is something to do")
@@ -174,20 +192,19 @@ class World:
         restarts = self.chance(self.weather.database_restarts)
         heard = self.chance(0.5)
         with acting_for(engine, self.operator_id) as session:
-            result = work(session)
+            yield session
             session.flush()
             for action in self.while_open:
                 action()
             if restarts and heard:
                 self.say("the database restarts before the commit")
                 self.counts["database restarts"] += 1
-                raise DatabaseRestarted(committed=False, result=None)
+                raise DatabaseRestarted(committed=False)
         self.committed()
         if restarts:
             self.say("the database restarts after the commit, which nobody hears of")
             self.counts["database restarts"] += 1
-            raise DatabaseRestarted(committed=True, result=result)
-        return result
+            raise DatabaseRestarted(committed=True)
 
     def committed(self) -> None:
         """Somebody has committed: those who listen hear what it was about."""

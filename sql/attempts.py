@@ -100,9 +100,10 @@ START = text("""
 WITH started AS (
     UPDATE steps SET state = 'started', attempts = attempts + 1, started_at = clock_timestamp(),
         due_at = now() + make_interval(secs => :claim_s)
-    WHERE id = ANY(CAST(:steps AS bigint[])) RETURNING id, operator_id, attempts, attributes, started_at)
+    WHERE id = ANY(CAST(:steps AS bigint[]))
+    RETURNING id, operator_id, attempts, CASE WHEN placement_id IS NULL THEN attributes ELSE '[]' END AS sent, started_at)
 INSERT INTO evidence (operator_id, step_id, attempt, sent, started_at)
-SELECT operator_id, id, attempts, attributes, started_at FROM started ORDER BY id
+SELECT operator_id, id, attempts, sent, started_at FROM started ORDER BY id
 """)
 END_ATTEMPTS = text("""
 UPDATE steps SET state = row.state, explanation = row.explanation, proof = coalesce(row.proof, steps.proof),

@@ -33,13 +33,15 @@ from sql.steps import due_steps, supersede
 class ClaimedPlacement(Attempt):
     """A step about a placement, with all that its commands need, but for the password.
 
-    `before`: the access that was proved there last, None where nobody knows. `leaves`: nothing of ours shall be left.
+    `before`: the access that sessions there were given, None where nobody knows: then either there never was one
+    (`in_doubt` False), or an attempt was cut short. `leaves`: nothing of ours shall be left.
     `sealed_password` opens in the worker alone. `adopt`: what stands there under the same names becomes ours.
     """
 
     placement_id: int
     access: Access
     before: Access | None
+    in_doubt: bool
     line: Line
     style: Style
     sealed_password: bytes | None
@@ -59,10 +61,14 @@ UPDATE placements SET applied_stamp = row.stamp, access_stamp = row.access, obse
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (id bigint, stamp text, access text)
 WHERE placements.id = row.id
 """)
-# After an attempt that was cut short nobody knows what stands there.
-_UNKNOWN = text(
-    "UPDATE placements SET applied_stamp = NULL WHERE id = ANY(CAST(:ids AS bigint[])) AND ended_at IS NULL"
-)
+# From the first command on, and after an attempt that was cut short, nobody knows what stands there.
+_UNKNOWN = text("""
+UPDATE placements SET applied_stamp = NULL,
+    access_stamp = CASE WHEN id = ANY(CAST(:given AS bigint[])) THEN '' ELSE access_stamp END
+WHERE id = ANY(CAST(:ids AS bigint[])) AND ended_at IS NULL
+""")
+# What sessions were given there since is not known; NULL: nothing ever was.
+_IN_DOUBT = ""
 
 
 def claim_placements(
@@ -108,11 +114,21 @@ def claim_placements(
 
 
 def note_commands(
-    session: DatabaseSession, sending: Sequence[tuple[ClaimedPlacement, list[list[str]], list[list[str]]]]
+    session: DatabaseSession, sending: Sequence[tuple[ClaimedPlacement, list[list[str]], list[list[str]], bool]]
 ) -> None:
-    """Write down what is about to be sent, and what takes it back; as (attempt, commands, their reverse)."""
-    rows = [{"step_id": one.step_id, "attempt": one.attempt, "sent": sent, "undo": undo} for one, sent, undo in sending]
+    """Write down what is about to be sent, and what takes it back.
+
+    `sending`: (attempt, commands, their reverse, whether logins are given something else from then on).
+
+    Until it is read back nobody knows what stands there: whoever vanishes now may have sent all of it, or nothing, and
+    what was proved before would be believed if that is wanted again.
+    """
+    rows = [
+        {"step_id": one.step_id, "attempt": one.attempt, "sent": sent, "undo": undo} for one, sent, undo, _ in sending
+    ]
     session.execute(_SENDING, {"rows": json.dumps(rows)})
+    given = [one.placement_id for one, _, _, gives_other in sending if gives_other]
+    session.execute(_UNKNOWN, {"ids": [one.placement_id for one, *_ in sending], "given": given})
 
 
 def store_placements(
@@ -145,10 +161,16 @@ def store_placements(
     proved = [one.claimed for one in mine if one.state == Enforcement.VERIFIED]
     rows = [{"id": one.placement_id, "stamp": one.target_stamp, "access": stamp(one.access)} for one in proved]
     session.execute(_APPLIED, {"rows": json.dumps(rows)})
-    touched = [one.claimed.placement_id for one in mine if one.state != Enforcement.VERIFIED and one.packets]
-    session.execute(_UNKNOWN, {"ids": touched})
+    # An attempt that another has overtaken may have had the last word at the router.
+    settled = {(one.step_id, one.attempt) for one in proved}
+    touched = [
+        one.claimed.placement_id
+        for one in outcomes
+        if one.packets and (one.claimed.step_id, one.claimed.attempt) not in settled
+    ]
+    session.execute(_UNKNOWN, {"ids": touched, "given": []})
     note(session, operator_id, router_id, [(one.heard, now, one.claimed.probe) for one in outcomes], API)
-    return sorted({one.claimed.service_id for one in mine})
+    return sorted({one.claimed.service_id for one in outcomes})
 
 
 def _claimed(step: Step, one: Placed, before: Access | None, *, probe: bool) -> ClaimedPlacement:
@@ -164,6 +186,7 @@ def _claimed(step: Step, one: Placed, before: Access | None, *, probe: bool) -> 
         placement_id=one.placement.id,
         access=one.access,
         before=before,
+        in_doubt=one.placement.access_stamp == _IN_DOUBT,
         line=one.line,
         style=one.style,
         sealed_password=one.service.password,

@@ -144,7 +144,11 @@ class Configurer:
         return [_outcome(one, done, cut, observed) for one, done, cut in zip(work, applied, cuts, strict=True)]
 
     def _note(self, work: list[_Work]) -> None:
-        sending = [(one.claimed, _commands(one.plan), _undo(one.plan)) for one in work if one.plan.changes]
+        sending = [
+            (one.claimed, _commands(one.plan), _undo(one.plan), any(cut.drops for cut in _cuts(one)))
+            for one in work
+            if one.plan.changes
+        ]
         if sending:
             with self._acting(sending[0][0].operator_id) as session:
                 note_commands(session, sending)
@@ -235,7 +239,8 @@ def _cuts(work: _Work) -> tuple[Cut, ...]:
     An attempt before this one may have written everything, and vanished before it came to this.
     """
     claimed = work.claimed
-    if work.problem or not (claimed.attempt > 1 or any(_is_felt(change) for change in work.plan.changes)):
+    again = claimed.attempt > 1 or claimed.in_doubt
+    if work.problem or not (again or any(_is_felt(change) for change in work.plan.changes)):
         return ()
     if claimed.leaves:
         return removal_cuts(claimed.line)
@@ -251,9 +256,7 @@ def _is_good(applied: Applied) -> bool:
     return applied.outcome in (Answer.APPLIED, Answer.ALREADY_SO)
 
 
-def _outcome(
-    work: _Work, applied: Applied, cut: Applied, observed: Reading
-) -> Outcome[ClaimedPlacement]:
+def _outcome(work: _Work, applied: Applied, cut: Applied, observed: Reading) -> Outcome[ClaimedPlacement]:
     """What came of one placement: proved only when it was read back."""
     if work.problem:
         return judge(work.claimed, _not_sent(Answer.REFUSED, "conflict", work.problem))
