@@ -74,7 +74,7 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
     """The `results` of one run; raises BillingBenchError or Problem."""
     services, say = (QUICK if quick else FULL), say or _to_stderr
     process.sweep()
-    with process.orderly_end() as stack, _database() as (databases, conninfo, state):
+    with process.orderly_end() as stack, database() as (databases, conninfo, state):
         worker, web = databases.engine(Role.WORKER, pool=4), databases.engine(Role.WEB, pool=1)
         stack.callback(worker.dispose)
         stack.callback(web.dispose)
@@ -120,7 +120,8 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
 
 
 @contextmanager
-def _database() -> Iterator[tuple[Databases, str, StateFolder]]:
+def database() -> Iterator[tuple[Databases, str, StateFolder]]:
+    """An embedded database of the bench's own, migrated and empty, with what reaches it as the superuser."""
     with tempfile.TemporaryDirectory(prefix="ispagents-bench-billing-", dir="/tmp") as parent:
         Path(parent).chmod(0o711)
         state = StateFolder(Path(parent) / "state").create()

@@ -30,7 +30,7 @@ ERRORS = (
     *changes.ERRORS,
     *webhooks.ERRORS,
     *billing.ERRORS,
-    routeros.RouterosBenchError,
+    *routeros.ERRORS,
 )
 
 Json = Annotated[

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import librouteros
 
-from bench import subscribers
+from bench import drift, subscribers
 from bench.api_routers import PASSWORD, USER, ApiRouters, Fleet
 from bench.servers import process
 from network.contract import Outcome, Secret
@@ -61,7 +61,7 @@ QUICK: Final = Size(rounds=1, theirs_s=0.8, theirs_most=CHANGES)
 
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """The `results` of one run; raises RouterosBenchError or ServerError. About 3 minutes, under 45 s when `quick`."""
+    """The `results` of one run; raises one of ERRORS. About 5 minutes, under 45 s when `quick`."""
     size, say = (QUICK if quick else FULL), say or _to_stderr
     process.sweep()
     results: dict[str, Any] = {"speedup_20ms": None}
@@ -69,7 +69,7 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
         results |= _one_router(stack, size, say)
         results |= _many_routers(stack, size, say)
         results |= _observation(stack, size, say)
-    return results | {"changes": CHANGES, "rounds": size.rounds}
+    return results | {"changes": CHANGES, "rounds": size.rounds} | drift.run(quick, say)
 
 
 # One router, near and far.
@@ -290,3 +290,6 @@ def _target(endpoint: tuple[str, int]) -> RouterTarget:
 
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+ERRORS: Final = (RouterosBenchError, *drift.ERRORS)

@@ -14,7 +14,7 @@ from simulators.settings import Client, NasSettings
 from sql import customers
 from sql.drift import Listed, findings, leave
 from sql.errors import Refused
-from sql.models import DriftFinding, Router, Service
+from sql.models import DriftFinding, DriftRun, Router, Service
 from sql.placing import place_service
 from sql.roles import Role
 from sql.router_store import set_api
@@ -344,6 +344,30 @@ def test_a_router_that_cannot_be_read_keeps_its_findings(town):
     assert "refused the connection" in ran.error
     with town.isp.web() as session:
         assert before in [one.finding.id for one in findings(session, town.isp.operator_id)]
+
+
+def test_the_clock_compares_what_is_due_and_only_that(town):
+    """Once an hour each, whoever is first; another worker finds nothing due."""
+    town.device.add("/queue/simple", name="old", target="10.7.0.1", comment="ispagents:service-9999")
+
+    async def clock(drift: Drift) -> None:
+        task = asyncio.create_task(drift.keep())
+        while not await asyncio.to_thread(_ended_runs, town):
+            assert not task.done()
+            await asyncio.sleep(0.02)
+        task.cancel()
+
+    _with_drift(town, clock)
+    with town.isp.web() as session:
+        assert "orphan" in [one.finding.kind for one in findings(session, town.isp.operator_id)]
+    other = _with_drift(town, lambda drift: drift.run(town.isp.operator_id, town.router.id, older_than_s=3600))
+    assert other is None
+    assert _ended_runs(town) == 1
+
+
+def _ended_runs(town: HeldTown) -> int:
+    with town.isp.web() as session:
+        return session.query(DriftRun).filter(DriftRun.ended_at.is_not(None)).count()
 
 
 def test_a_service_that_left_is_no_orphan_while_the_engine_is_at_it(town):

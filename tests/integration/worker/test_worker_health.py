@@ -8,6 +8,7 @@ from fixtures_database import BOX
 from held_town import HeldTown, held_town
 
 from network.routeros.keeper import Keeper
+from simulators.routeros import Break
 from sql.models import Router
 from sql.roles import Role
 from sql.router_checks import health_rows, hours
@@ -143,6 +144,23 @@ def test_two_workers_do_not_look_at_a_router_twice(database):
             connection.execute("UPDATE router_checks SET checked_at = checked_at - interval '61 s'")
         assert len(watch._begin(10)) == 1
         assert HealthWatch(engine, Keeper(), BOX, "there")._begin(10) == []
+
+
+def test_the_clock_looks_by_itself(database):
+    """Begun with the worker, it has looked at a router within moments, and a router's silence holds up nothing."""
+    with held_town(database) as town:
+        town.device.break_next("/system/identity", Break.SILENT)
+
+        async def clock() -> None:
+            async with Keeper() as keeper:
+                task = asyncio.create_task(HealthWatch(town.database.engine(Role.WORKER), keeper, BOX, "here").keep())
+                while (await asyncio.to_thread(health, town))["paths"]["radius"]["checked_at"] is None:
+                    assert not task.done()
+                    await asyncio.sleep(0.02)
+                task.cancel()
+
+        asyncio.run(clock())
+        assert health(town)["paths"]["api"]["state"] == "unknown"
 
 
 def test_hours_of_a_quarter_ago_are_forgotten(database):
