@@ -48,7 +48,8 @@ def running(state: StateFolder, settings: Settings, say: Callable[[str], None]) 
 
     `say` gets a line for each thing that is being done.
     """
-    server = freeradius.find()
+    # One that was here before us is started by whoever started it before us.
+    server = freeradius.find() if settings.freeradius == "own" else None
     freeradius.check_paths(layout_of(state, settings))
     state.create()
     with state.lock(), Supervisor(state) as supervisor:
@@ -65,10 +66,11 @@ def running(state: StateFolder, settings: Settings, say: Callable[[str], None]) 
             say(f"database schema brought from {before or 'nothing'} to {after}")
         secret_box(state)
         layout = layout_of(state, settings)
-        freeradius.prepare(server, layout)
-        freeradius.check(server, layout)
+        if server is not None:
+            freeradius.prepare(server, layout)
+            freeradius.check(server, layout)
         write_atomically(state.run / DETAILS_FILE, _details(state, settings, databases, layout), mode=0o640)
-        say("starting edge, worker, web and FreeRADIUS")
+        say("starting edge, worker, web and FreeRADIUS" if server is not None else "starting edge, worker and web")
         supervisor.start(*_children(state, settings, databases, layout, server))
         yield Installation(state, settings, databases, supervisor)
 
@@ -89,12 +91,11 @@ def layout_of(state: StateFolder, settings: Settings) -> Layout:
 
 def with_ports(settings: Settings) -> Settings:
     """The settings with every port 0 replaced by a free one. Raises Problem where a wished port is taken."""
-    auth_port = _port(settings, "radius_auth_port", settings.radius_address, socket.SOCK_DGRAM)
-    chosen = {
-        "radius_auth_port": auth_port,
-        "radius_acct_port": _port(settings, "radius_acct_port", settings.radius_address, socket.SOCK_DGRAM, auth_port),
-        "web_port": _port(settings, "web_port", settings.web_address, socket.SOCK_STREAM),
-    }
+    chosen = {"web_port": _port(settings, "web_port", settings.web_address, socket.SOCK_STREAM)}
+    if settings.freeradius == "own":
+        auth_port = _port(settings, "radius_auth_port", settings.radius_address, socket.SOCK_DGRAM)
+        acct_port = _port(settings, "radius_acct_port", settings.radius_address, socket.SOCK_DGRAM, auth_port)
+        chosen |= {"radius_auth_port": auth_port, "radius_acct_port": acct_port}
     return settings.model_copy(update=chosen)
 
 
@@ -148,7 +149,7 @@ def free_port(address: str, kind: socket.SocketKind, but_not: int = 0) -> int:
 
 
 def _children(
-    state: StateFolder, settings: Settings, databases: Databases, layout: Layout, server: freeradius.FreeRadius
+    state: StateFolder, settings: Settings, databases: Databases, layout: Layout, server: freeradius.FreeRadius | None
 ) -> list[Child]:
     environment = _environment(settings, databases)
     needs = () if settings.has_database else ("postgresql",)
@@ -158,20 +159,26 @@ def _children(
         command = (sys.executable, "-m", f"ispagents.wiring.{name}", "--state", str(state.path))
         return Child(name=name, command=command, env=environment, depends_on=needs, ready=ready, **more)
 
-    return [
+    children = [
         process("edge", lambda: read_pointer(state.replica) is not None),
         process(
             "worker", worker_ready.exists, before_start=lambda: worker_ready.unlink(missing_ok=True), stop_timeout_s=15
         ),
         process("web", lambda: _answers(settings)),
-        Child(
-            name="freeradius",
-            command=tuple(freeradius.command(server, layout)),
-            user=find_user(server.user) if server.user is not None else None,
-            depends_on=("edge",),
-            ready=lambda: not is_free(settings.radius_address, settings.radius_acct_port, socket.SOCK_DGRAM),
-        ),
     ]
+    if server is not None:
+        children.append(_freeradius(settings, layout, server))
+    return children
+
+
+def _freeradius(settings: Settings, layout: Layout, server: freeradius.FreeRadius) -> Child:
+    return Child(
+        name="freeradius",
+        command=tuple(freeradius.command(server, layout)),
+        user=find_user(server.user) if server.user is not None else None,
+        depends_on=("edge",),
+        ready=lambda: not is_free(settings.radius_address, settings.radius_acct_port, socket.SOCK_DGRAM),
+    )
 
 
 def _environment(settings: Settings, databases: Databases) -> dict[str, str]:

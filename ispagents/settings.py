@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -39,6 +39,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class Settings(BaseSettings):
     """What may be set. Port 0 takes any free one. Without database URLs an embedded server runs in the state folder.
 
+    `freeradius`: "own" runs a server of ours; "existing" feeds one that `ispagents freeradius install` has joined.
     `node_address` is where this node's CoA leaves: routers accept it only from a RADIUS server that they know.
     `web_behind_tls`: a proxy in front of the pages speaks HTTPS and sets X-Forwarded-For, -Proto and -Host.
     `audit_anchor_file` gets a line for the end of each operator's audit when it has moved, at most once a minute.
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ISPAGENTS_", extra="forbid")
 
+    freeradius: Literal["own", "existing"] = "own"
     radius_address: Annotated[str, AfterValidator(_ipv4)] = "127.0.0.1"
     radius_auth_port: Port = 1812
     radius_acct_port: Port = 1813

@@ -7,12 +7,14 @@ Whatever goes wrong ends in silence, so that the router asks its other server, a
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import radiusd
 
 from policy.reasons import Reason
+from policy.stamp import read_class
 from radius_module.logins import LEARN, Answer, Logins, UnknownRouter, note
 from radius_module.pairs import Pair, UnfitValue, escaped
 from radius_module.records import RouterRow
@@ -35,6 +37,8 @@ Packet = tuple[tuple[str, str], ...]
 ACCEPT = (("Auth-Type", ":=", "Accept"),)
 # The section of post-auth that spools what the login teaches.
 NOTED = ("Post-Auth-Type", ":=", "NOTED")
+# What is about a router as a whole, and so about everybody's sessions.
+WHOLE_ROUTER = ("Accounting-On", "Accounting-Off")
 SILENCE = (OK, {"config": (("Response-Packet-Type", ":=", "Do-Not-Respond"),)})
 _logins: Logins | None = None
 _replica: Replica | None = None
@@ -68,16 +72,27 @@ def authorize(packet: Packet) -> Any:
 
 def authenticate(packet: Packet) -> Any:
     """Called after PAP or CHAP found the password wrong: a restricted login if the operator chose that."""
+    return _wrong_password(packet, (NOTED,))
+
+
+def authorize_ours(packet: Packet) -> Any:
+    """Decide on a login beside other modules: NOOP leaves it to them, NOTFOUND says that nobody can tell."""
     request = dict(packet)
     try:
-        answer = _logins.wrong_password(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
-    except (NoReplica, UnknownRouter, UnfitValue) as problem:
+        if not _is_ours(request):
+            return NOOP
+        answer = _logins.authorize(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+    except NoReplica as problem:
+        _log(problem)
+        return NOTFOUND
+    except (UnknownRouter, UnfitValue) as problem:
         return _silent(problem)
-    if not answer.accepted:
-        return (REJECT, {"request": ((NOTE, ":=", answer.note),)})
-    # The first decision's attributes were taken out of the reply before, so that none widens these. Its note goes too:
-    # what it would have learnt, a wrong password must not teach.
-    return (OK, {"reply": answer.reply, "config": (NOTED,), "request": ((NOTE, ":=", answer.note),)})
+    return _result(answer, noted=())
+
+
+def authenticate_ours(packet: Packet) -> Any:
+    """As `authenticate`; what is to be noted, the server's own post-auth sees by the note."""
+    return _wrong_password(packet, ())
 
 
 def post_auth(packet: Packet) -> Any:
@@ -114,6 +129,27 @@ def accounting(packet: Packet) -> Any:
     return (OK, {"request": ((NOTE, ":=", text),)})
 
 
+def accounting_ours(packet: Packet) -> Any:
+    """As `accounting`, beside other modules: NOOP for what is not ours, NOTFOUND where nobody can tell.
+
+    A session that we opened stays ours by its Class, whatever has become of its service since; a router that restarts
+    tells everybody.
+    """
+    request = dict(packet)
+    try:
+        router = _replica.router(request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+        ours = router is not None and (
+            request.get("Acct-Status-Type") in WHOLE_ROUTER or _carries_our_class(packet) or _is_ours(request)
+        )
+    except NoReplica as problem:
+        _log(problem)
+        return REJECT if not _space.enough() else NOTFOUND  # type: ignore[union-attr] # as above
+    if not ours:
+        return NOOP
+    result = accounting(packet)
+    return NOTFOUND if result == NOOP else result
+
+
 def client(packet: Packet) -> Any:
     """Tell FreeRADIUS who a packet's source is, so that a new router needs no restart (dynamic clients).
 
@@ -141,6 +177,19 @@ def client(packet: Packet) -> Any:
     )
 
 
+def _wrong_password(packet: Packet, noted: tuple[Pair, ...]) -> Any:
+    request = dict(packet)
+    try:
+        answer = _logins.wrong_password(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+    except (NoReplica, UnknownRouter, UnfitValue) as problem:
+        return _silent(problem)
+    if not answer.accepted:
+        return (REJECT, {"request": ((NOTE, ":=", answer.note),)})
+    # The first decision's attributes were taken out of the reply before, so that none widens these. Its note goes too:
+    # what it would have learnt, a wrong password must not teach.
+    return (OK, {"reply": answer.reply, "config": noted, "request": ((NOTE, ":=", answer.note),)})
+
+
 def _remember(source: str, router: RouterRow | None) -> None:
     _known_routers.pop(source, None)
     if router is not None:
@@ -149,13 +198,28 @@ def _remember(source: str, router: RouterRow | None) -> None:
             del _known_routers[next(iter(_known_routers))]
 
 
-def _result(answer: Answer) -> Any:
+def _is_ours(request: dict[str, str]) -> bool:
+    found = _replica.find(request[SOURCE], request.get("User-Name", ""))  # type: ignore[union-attr] # set by instantiate
+    return found is not None and found[2] is not None
+
+
+def _carries_our_class(packet: Packet) -> bool:
+    """Whether one of the packet's Class attributes is ours; octets come as hexadecimal text."""
+    for name, value in packet:
+        if name == "Class" and value.startswith("0x"):
+            with suppress(ValueError):  # of somebody else's octets
+                if read_class(bytes.fromhex(value[2:]).decode("ascii")) is not None:
+                    return True
+    return False
+
+
+def _result(answer: Answer, noted: tuple[Pair, ...] = (NOTED,)) -> Any:
     accepted, reply, password, text = answer
     if not accepted:
         return (REJECT, {"request": ((NOTE, ":=", text),)})
     config: tuple[Pair, ...] = ACCEPT if password is None else (("Cleartext-Password", ":=", escaped(password)),)
     if text:
-        return (OK, {"reply": reply, "config": (*config, NOTED), "request": ((NOTE, ":=", text),)})
+        return (OK, {"reply": reply, "config": (*config, *noted), "request": ((NOTE, ":=", text),)})
     # Reply and config as a tuple: for a dict the server would also look for four other lists.
     return (OK, reply, config)
 

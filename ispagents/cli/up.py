@@ -20,10 +20,13 @@ def up() -> None:
     state = common.own_state_folder()
     with running(state, load(state.path), say) as installation:
         settings = installation.settings
-        say(
-            f"RADIUS on {settings.radius_address}, authentication port {settings.radius_auth_port}, "
-            f"accounting port {settings.radius_acct_port}"
-        )
+        if settings.freeradius == "own":
+            say(
+                f"RADIUS on {settings.radius_address}, authentication port {settings.radius_auth_port}, "
+                f"accounting port {settings.radius_acct_port}"
+            )
+        else:
+            say("RADIUS is the FreeRADIUS that was here before; `ispagents freeradius doctor` examines it")
         say(f"web on {web_url(settings)}")
         say(f"state in {installation.state.path}; logs in {installation.state.log}")
         say("everything is up; Ctrl-C stops it")
