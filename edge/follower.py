@@ -175,9 +175,8 @@ class Follower:
             writer.put_router(address, RouterRow(router_id, operator_id, name, secret, required))
 
     def _service_row(self, row: tuple[Any, ...]) -> ServiceRow | None:
-        service_id, operator_id, username, sealed, document, bind_mac, mac, bind_router, router_id, bind_port, port = (
-            row
-        )
+        service_id, operator_id, username, sealed, document = row[:5]
+        bind_mac, mac, bind_router, router_id, bind_port, port, state = row[5:]
         try:
             facts = read_service(document)
         except PolicyError as error:
@@ -189,7 +188,8 @@ class Follower:
             if password is None:
                 return None
         bindings = Bindings(bind_mac, mac, bind_router, router_id, bind_port, port)
-        return ServiceRow(operator_id, username, password, facts, bindings)
+        usage = following.json_text(state) if state else ""
+        return ServiceRow(operator_id, username, password, facts, bindings, usage)
 
     def _open(self, sealed: bytes, place: str, kind: str, row_id: int) -> str | None:
         try:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from policy.access import Access, Kind, decide, refusal_by_wrong_password
 from policy.attributes import reply_attributes
-from policy.facts import Facts, Login, Method, OperatorFacts
+from policy.facts import Facts, Login, Method, OpenSession, OperatorFacts
 from policy.mac import canonical_mac
+from policy.quota import NO_USAGE, UsageState
 from policy.reasons import Reason
 from policy.stamp import class_of, stamp
 from radius_module.pairs import ADD, Pair, checked
@@ -96,13 +97,13 @@ class Logins:
 
     def _decided(self, request: Request, row: LoginRow, keep_in: tuple[Generation, object] | None) -> Answer:
         login = read_login(request, row.router_id)
-        facts = self._facts(row)
-        access = decide(facts, login, self.now(facts))
+        facts, now = self._facts(row)
+        access = decide(facts, login, now)
         if access.kind == Kind.DENY:
             if facts.operator.refusals == ():
                 # The operator's choices are only read where a refusal is at hand.
                 facts = facts._replace(operator=self._replica.operator(row.operator_id))
-                access = decide(facts, login, self.now(facts))
+                access = decide(facts, login, now)
             if access.kind == Kind.DENY:
                 return Answer(accepted=False, note=note(row, access.reason))
         elif keep_in is not None and access.valid_until is None:
@@ -129,24 +130,36 @@ class Logins:
             raise UnknownRouter(source)
         if row.service is None:
             return f"operator={row.operator_id} router={row.router_id}"
-        facts = self._facts(row)
-        access = decide(facts, read_login(request, row.router_id), self.now(facts))
+        facts, now = self._facts(row)
+        # The session that is told of is no other one.
+        access = decide(facts._replace(sessions=()), read_login(request, row.router_id), now)
         return (
             f"operator={row.operator_id} router={row.router_id} service={row.service.service_id} stamp={stamp(access)}"
         )
 
-    def now(self, facts: Facts) -> datetime:
+    def now(self, facts: Facts, usage: UsageState = NO_USAGE) -> datetime:
         """The later of the local clock and the newest time that edge has seen; the latter only where time matters."""
         moment = self._clock()
-        if (facts.service and facts.service.prepaid_until) or (facts.plan and facts.plan.windows):
+        if (
+            usage is not NO_USAGE
+            or (facts.service and facts.service.prepaid_until)
+            or (facts.plan and facts.plan.windows)
+        ):
             moment = max(moment, self._replica.newest_time())
         return datetime.fromtimestamp(moment, UTC)
 
-    def _facts(self, row: LoginRow) -> Facts:
-        operator = _without_choices(row.operator_id)
-        if row.service is None:
-            return Facts(operator)
-        return Facts(operator, row.service, self._replica.plan(row.service.plan_version_id), row.bindings)
+    def _facts(self, row: LoginRow) -> tuple[Facts, datetime]:
+        """What is known of the service, and the moment at which it is decided on."""
+        facts = Facts(_without_choices(row.operator_id))
+        if row.service is not None:
+            facts = facts._replace(
+                service=row.service, plan=self._replica.plan(row.service.plan_version_id), bindings=row.bindings
+            )
+        now = self.now(facts, row.usage)
+        if row.usage is not NO_USAGE:
+            others = tuple([OpenSession(one.mac, one.fresh_until > now) for one in row.usage.sessions])
+            facts = facts._replace(usage=row.usage.spans, sessions=others)
+        return facts, now
 
     def _accept(self, request: Request, row: LoginRow, login: Login, access: Access) -> Answer:
         service_id = row.service.service_id if row.service is not None else 0

@@ -30,17 +30,21 @@ HAS_MORE = HAS_PASSWORD | HAS_PREPAID | HAS_SPECIAL
 PREPAID = struct.Struct("=d")
 LENGTH = struct.Struct("=H")
 # What `_special` writes of a service that is bound to a device and has nothing else.
-_BOUND_TO = b"\0\0\x001\0%s\x000\0"
+_BOUND_TO = b"\0\0\x001\0%s\x000\0\0"
 
 
 class ServiceRow(NamedTuple):
-    """A service as edge writes it. `password` None: the service logs in by its MAC."""
+    """A service as edge writes it. `password` None: the service logs in by its MAC.
+
+    `usage` is the text of its state of usage (`policy.quota.read_state_text`), "" for the many that have none.
+    """
 
     operator_id: int
     username: str
     password: str | None
     facts: ServiceFacts
     bindings: Bindings = Bindings()
+    usage: str = ""
 
 
 class RouterRow(NamedTuple):
@@ -90,7 +94,7 @@ def service_value(row: ServiceRow) -> bytes:
     if facts.prepaid_until is not None:
         flags |= HAS_PREPAID
         parts.append(PREPAID.pack(facts.prepaid_until.timestamp()))
-    special = _special(facts, row.bindings)
+    special = _special(facts, row.bindings, row.usage)
     if special:
         flags |= HAS_SPECIAL
         parts += [LENGTH.pack(len(special)), special]
@@ -100,8 +104,8 @@ def service_value(row: ServiceRow) -> bytes:
     return KIND.pack(flags, facts.plan_version_id) + b"".join(parts)
 
 
-def read_service(service_id: int, value: bytes) -> tuple[ServiceFacts, str | None, Bindings]:
-    """Facts, password and bindings of a service's record. Raises ValueError or struct.error where it is damaged."""
+def read_service(service_id: int, value: bytes) -> tuple[ServiceFacts, str | None, Bindings, str]:
+    """Facts, password, bindings and usage in a service's record. Raises ValueError or struct.error for damaged ones."""
     flags, plan_version_id = KIND.unpack_from(value)
     at = KIND_BYTES
     prepaid, special, password = None, "", None
@@ -118,11 +122,11 @@ def read_service(service_id: int, value: bytes) -> tuple[ServiceFacts, str | Non
     method, standing = METHODS[flags & METHOD_MASK], STANDINGS[flags >> STANDING_SHIFT & STANDING_MASK]
     known = (service_id, method, standing, plan_version_id, prepaid)
     if not flags & HAS_SPECIAL:
-        return ServiceFacts(*known), password, Bindings()
-    address, ipv6, delegated_ipv6, bound, mac, router_id, port, *routes = special.split("\0")
+        return ServiceFacts(*known), password, Bindings(), ""
+    address, ipv6, delegated_ipv6, bound, mac, router_id, port, usage, *routes = special.split("\0")
     bits = int(bound or 0)
     bindings = Bindings(bits & 1 != 0, mac, bits & 2 != 0, int(router_id or 0), bits & 4 != 0, port)
-    return ServiceFacts(*known, address, ipv6, delegated_ipv6, tuple(routes)), password, bindings
+    return ServiceFacts(*known, address, ipv6, delegated_ipv6, tuple(routes)), password, bindings, usage
 
 
 def without_binding(value: bytes, mac: str) -> bytes:
@@ -139,12 +143,12 @@ def without_binding(value: bytes, mac: str) -> bytes:
     return bytes((flags ^ HAS_SPECIAL,)) + value[1:KIND_BYTES] + value[KIND_BYTES + LENGTH.size + len(bound) :]
 
 
-def _special(facts: ServiceFacts, bindings: Bindings) -> bytes:
+def _special(facts: ServiceFacts, bindings: Bindings, usage: str) -> bytes:
     """What few services have, as one value; b"" for the others."""
     bits = bindings.bind_mac | bindings.bind_router << 1 | bindings.bind_port << 2
     # A device that was learnt counts only while its binding is on.
     bound = (str(bits), bindings.mac, str(bindings.router_id), bindings.port) if bits else ("", "", "", "")
-    fields = (facts.address, facts.ipv6_prefix, facts.delegated_ipv6_prefix, *bound, *facts.routes)
+    fields = (facts.address, facts.ipv6_prefix, facts.delegated_ipv6_prefix, *bound, usage, *facts.routes)
     if any("\0" in field for field in fields):
         raise ValueError("a text with a zero byte")
     return "\0".join(fields).encode() if any(fields) else b""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from policy.documents import read_operator, read_plan
 from policy.facts import Bindings, OperatorFacts, PlanFacts, ServiceFacts
+from policy.quota import NO_USAGE, UsageState, read_state_text
 from radius_module.records import (
     POINTER,
     RouterRow,
@@ -48,6 +49,7 @@ class LoginRow(NamedTuple):
     service: ServiceFacts | None
     password: str | None
     bindings: Bindings
+    usage: UsageState = NO_USAGE
 
     def __repr__(self) -> str:
         """Never shows the password."""
@@ -218,7 +220,8 @@ def login_row(found: Found) -> LoginRow:
     if value is None:
         return LoginRow(router.router_id, router.operator_id, None, None, Bindings())
     try:
-        service, password, bindings = read_service(service_id, value)
+        service, password, bindings, usage = read_service(service_id, value)
+        state = read_state_text(usage) if usage else NO_USAGE
     except (ValueError, TypeError, StructError, IndexError) as error:
         raise NoReplica(f"the replica's service {service_id} cannot be read: {error}") from error
-    return LoginRow(router.router_id, router.operator_id, service, password, bindings)
+    return LoginRow(router.router_id, router.operator_id, service, password, bindings, state)

@@ -20,7 +20,7 @@ from pathlib import Path
 from zlib import crc32
 
 MAGIC = int.from_bytes(b"ISPAgent", "little")
-FORMAT = 2
+FORMAT = 3
 HEADER_BYTES = 16384
 
 # Words of the header.

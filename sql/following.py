@@ -43,9 +43,15 @@ _UNSEEN = (
     "revision >= pg_snapshot_xmin({seen}::pg_snapshot) AND NOT pg_visible_in_snapshot(revision, {seen}::pg_snapshot)"
 )
 _SERVICES = """
-SELECT id, operator_id, username, password, authorised, bind_mac, mac, bind_router, coalesce(router_id, 0), bind_port,
-       port
-FROM services WHERE authorised IS NOT NULL
+SELECT service.id, service.operator_id, username, password, authorised, bind_mac, mac, bind_router,
+       coalesce(router_id, 0), bind_port, port, state.document
+FROM {which} AS service LEFT JOIN usage_states AS state ON state.service_id = service.id
+WHERE authorised IS NOT NULL
+"""
+# Two indexes, one for each way to news; an OR of both would look at every service.
+_CHANGED = """
+(SELECT changed.* FROM (SELECT id FROM services WHERE {unseen} UNION SELECT service_id FROM usage_states WHERE {unseen})
+    AS news JOIN services AS changed USING (id))
 """
 _ROUTERS = """
 SELECT id, operator_id, host(address), name, secret, require_message_authenticator,
@@ -66,8 +72,9 @@ def begin(connection: Connection[Any]) -> Position:
 
 
 def services(connection: Connection[Any], seen: str | None) -> Generator[tuple[Any, ...]]:
-    """Authorised services that `seen` (a snapshot; None: nothing) does not include."""
-    return _rows(connection, _SERVICES, seen)
+    """Authorised services, with their state of usage, of which `seen` (a snapshot; None: nothing) lacks something."""
+    changed = _CHANGED.format(unseen=_UNSEEN.format(seen="%(seen)s"))
+    return _fetch(connection, _SERVICES.format(which="services" if seen is None else changed), seen)
 
 
 def service_count(connection: Connection[Any]) -> int:
@@ -93,12 +100,14 @@ def operators(connection: Connection[Any], seen: str | None) -> Generator[tuple[
 
 
 def _rows(connection: Connection[Any], query: str, seen: str | None) -> Generator[tuple[Any, ...]]:
+    news = "" if seen is None else f" AND {_UNSEEN.format(seen='%(seen)s')}"
+    return _fetch(connection, query + news, seen)
+
+
+def _fetch(connection: Connection[Any], query: str, seen: str | None) -> Generator[tuple[Any, ...]]:
     with connection.cursor(name="following", row_factory=tuple_row) as cursor:
         cursor.itersize = ROWS_A_FETCH
-        if seen is None:
-            cursor.execute(query)
-        else:
-            cursor.execute(f"{query} AND {_UNSEEN.format(seen='%(seen)s')}", {"seen": seen})
+        cursor.execute(query, {"seen": seen} if seen is not None else None)
         yield from cursor
 
 

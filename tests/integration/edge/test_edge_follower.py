@@ -1,11 +1,12 @@
 """The replica follows the truth, whatever happens to notifications, commits, the database and edge itself."""
 
+import json
 import time
 
 import pytest
 from edge_node import eventually
 from fixtures_database import ACTOR, BOX
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from edge import follower as follower_module
 from edge import table_writer
@@ -13,7 +14,7 @@ from edge.replica_writer import ReplicaWriter
 from policy.standing import Standing
 from radius_module.records import RouterRow, read_pointer
 from sql import following, router_store
-from sql.models import Router, Service
+from sql.models import Router, Service, UsageState
 from sql.roles import Role
 from sql.secrets import service_password_place
 
@@ -322,3 +323,28 @@ def test_the_report_tells_what_the_replica_includes(edge, isp, tower, anna):
 
     assert abs(clock - time.time()) < 3600
     assert edge.database.databases.conninfo(Role.EDGE)
+
+
+def test_a_state_of_usage_reaches_the_login(edge, isp, tower, anna):
+    """Alone, without any change of the service itself; and in a build from nothing."""
+    document = '{"spans": [["month", "2027-01-01T00:00:00+00:00", 5, 0]]}'
+    with edge.following():
+        eventually(lambda: known(edge, tower, "anna"))
+        with isp.web() as session:
+            session.execute(
+                insert(UsageState).values(
+                    service_id=anna.id, operator_id=isp.operator_id, document=json.loads(document)
+                )
+            )
+        row = eventually(lambda: usage_of(edge, tower))
+    assert row.spans[0][2:] == (5, 0)
+    for path in edge.folder.glob("**/current"):
+        path.unlink()
+    with edge.following():
+        assert eventually(lambda: usage_of(edge, tower)) == row
+
+
+def usage_of(edge, tower):
+    """Anna's usage as a login would see it; None while there is none."""
+    found = known(edge, tower, "anna") and edge.replica.login(str(tower.address), "anna")
+    return found.usage if found and found.usage.spans else None

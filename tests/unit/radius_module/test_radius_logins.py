@@ -236,7 +236,43 @@ def test_the_other_clock_is_only_asked_where_time_matters(bench):
     """A plain service is decided by the local clock alone: that read is spared on most logins."""
     bench.writer.set_newest_time(NOW + 50)
     row = bench.logins._replica.login(CONTROL, "anna")
-    assert bench.logins.now(bench.logins._facts(row)) == datetime.fromtimestamp(NOW, UTC)
+    assert bench.logins._facts(row)[1] == datetime.fromtimestamp(NOW, UTC)
+
+
+FAIR = (
+    '{"rate_limit": "10M/50M", "simultaneous_use": 1, "at_limit": "refuse",'
+    ' "tiers": [{"from_bytes": 5000000000, "rate_limit": "1M/2M", "span": "day"}]}'
+)
+
+
+def moment(seconds):
+    """So many seconds from now, as a state of usage has it."""
+    return datetime.fromtimestamp(NOW + seconds, UTC).isoformat()
+
+
+def test_a_tier_that_is_reached_counts_at_the_next_login_until_its_span_ends(bench):
+    """The day begins anew by the clock, with or without a database."""
+    bench.writer.put_plan(2, "Fair", FAIR)
+    usage = f'{{"spans":[["day","{moment(60)}",5000000000,0]]}}'
+    bench.add(service_row("anna", 7, plan_version_id=2)._replace(usage=usage), service_row("jan", 8, plan_version_id=2))
+    assert values(bench.ask("anna"), "Mikrotik-Rate-Limit") == ["1M/2M"]
+    assert values(bench.ask("jan"), "Mikrotik-Rate-Limit") == ["10M/50M"]
+    bench.clock += 60
+    assert values(bench.ask("anna"), "Mikrotik-Rate-Limit") == ["10M/50M"]
+
+
+@pytest.mark.parametrize(
+    ("mac", "seconds", "accepted"), [("02:00:00:00:00:09", 60, False), (MAC, 60, True), ("02:00:00:00:00:09", 0, True)]
+)
+def test_one_session_too_many_is_refused(bench, mac, seconds, accepted):
+    """Because of another device that still reports; never because of this one, or of one that went quiet."""
+    bench.writer.put_plan(2, "Fair", FAIR)
+    usage = f'{{"sessions":[["{mac}","{moment(seconds)}"]]}}'
+    bench.add(service_row("anna", 7, plan_version_id=2)._replace(usage=usage))
+    answer = bench.ask("anna")
+    assert answer.accepted is accepted
+    assert accepted or answer.note.endswith("service=7 reason=too_many_sessions")
+    assert " service=7 stamp=" in bench.logins.annotate({"User-Name": "anna", **PPPOE}, CONTROL)
 
 
 def test_accounting_is_noted_with_the_authorised_stamp(bench):
