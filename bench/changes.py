@@ -1,4 +1,4 @@
-"""`ispagents bench changes`: from a payment's commit to its CoA, idle and during a large batch, and the batch itself.
+"""`ispagents bench changes`: from a payment's webhook to its CoA, idle and during a large batch, and the batch itself.
 
 The whole installation runs as `ispagents up` starts it, with 50 simulated routers behind 20 ms and 1 % loss each way.
 Every fourth of them cannot change address lists by CoA: its customers are disconnected and dial in again, which

@@ -1,5 +1,7 @@
 """The operator of `bench changes`: a customer for each live session of the routers, and what happens to them."""
 
+import http.client
+import json
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -13,7 +15,7 @@ from bench import subscribers
 from bench.routers import PASSWORD, Line
 from bench.servers.contract import SECRET
 from bench.statements import Statements
-from ispagents.database import secret_box
+from ispagents.database import provider_box, secret_box
 from ispagents.installation import Installation
 from policy.changes.enforcement import OPEN_STATES, PRIORITIES, Enforcement
 from policy.changes.intent import ChangeKind
@@ -23,10 +25,11 @@ from sql.batches import AT_ONCE, approve_some, batches, waiting_rows
 from sql.customers import add_operator, add_plan, add_service, add_subscriber
 from sql.models import Evidence, Operator, Service, Step, Subscriber
 from sql.money.invoices import InvoiceDraft, LineDraft, issue
-from sql.money.payments import receive_payment
+from sql.money.providers import add_provider
 from sql.roles import Role
 from sql.router_store import add_router
 from sql.sessions import acting_for
+from web.hooks import signed
 
 ACTOR: Final = "bench"
 PATIENCE_S: Final = 900.0
@@ -35,6 +38,7 @@ DISCONNECTS_EVERY: Final = 4
 PAYMENTS_COUNTED: Final = 20
 QUIET_S: Final = 5.0
 OWED_MINOR: Final = 2500
+HOOK_SECRET: Final = "a made-up secret of the bench"
 PLAN: Final = {
     "rate_limit": "10M/50M",
     "address_lists": ["paid"],
@@ -63,6 +67,8 @@ class Town:
         self._disconnecting: set[str] = set()
         self._services: list[int] = []
         self._subscribers: list[int] = []
+        self._hook = ""
+        self._payments = 0
 
     def build(self) -> None:
         """Operator, plan, routers and customers; waits until all are open, then writes their sessions."""
@@ -71,6 +77,16 @@ class Town:
         with Session(self._engine) as session, session.begin():
             operator = add_operator(session, name="Bench", currency="EUR", actor=ACTOR)
             self._operator = operator.id
+            provider = add_provider(
+                session,
+                operator.id,
+                name="bank",
+                kind="signed",
+                secret=HOOK_SECRET,
+                box=provider_box(self._machine.state),
+                actor=ACTOR,
+            )
+            self._hook = f"/hooks/{provider.token}"
             plan = add_plan(session, operator.id, name="Home 50", facts=PLAN, price_minor=OWED_MINOR, actor=ACTOR)
             addresses = sorted({(line.address, line.port) for line in self._lines})
             self._disconnecting = {address for address, _ in addresses[DISCONNECTS_EVERY - 1 :: DISCONNECTS_EVERY]}
@@ -202,29 +218,41 @@ class Town:
         )
 
     def pay_each(self, places: Sequence[int], what: str) -> list[float]:
-        """Each pays when the one before has been told; ms from commit to the first packet, by the worker's evidence."""
+        """Each pays when the one before has been told; ms from webhook to first packet, by the worker's evidence."""
         took = []
         for place in places:
+            sent = time.time()
             self._pay(place)
-            committed = time.time()
-            took.append((self._packet_after(self._services[place], committed) - committed) * 1000)
+            took.append((self._packet_after(self._services[place], sent) - sent) * 1000)
         self._say(f"{what}: {len(took)} payments, median {median(took):.0f} ms, slowest {max(took):.0f} ms")
         return took
 
     def _pay(self, place: int) -> None:
-        with acting_for(self._engine, self._operator) as session:
-            subscriber = session.get_one(Subscriber, self._subscribers[place])
-            receive_payment(session, subscriber, amount_minor=OWED_MINOR, method="cash", actor=ACTOR)
+        """A signed webhook, as a bank sends it: a connection of its own, and the whole way through the web process."""
+        name = self._lines[place].user_name
+        self._payments += 1
+        paid = {"id": f"T-{self._payments}", "amount": "25.00", "currency": "EUR", "username": name}
+        body = json.dumps(paid).encode()
+        headers = {
+            signed.HEADER: signed.header(body, HOOK_SECRET, datetime.now(UTC)),
+            "Content-Type": "application/json",
+        }
+        settings = self._machine.settings
+        connection = http.client.HTTPConnection(settings.web_address, settings.web_port, timeout=PATIENCE_S)
+        connection.request("POST", self._hook, body, headers)
+        said = connection.getresponse().read()
+        connection.close()
+        if b'"booked"' not in said:
+            raise ChangesBenchError(f"a webhook was answered {said[:200]!r}")
 
-    def _packet_after(self, service_id: int, committed: float) -> float:
+    def _packet_after(self, service_id: int, sent: float) -> float:
         first = (
             select(func.min(Evidence.started_at))
             .join(Step, Step.id == Evidence.step_id)
             .where(
                 Step.service_id == service_id,
                 Evidence.outcome.is_not(None),
-                # A clock that is read on both sides of a commit may differ by its own steps.
-                Evidence.started_at > datetime.fromtimestamp(committed - 0.05, UTC),
+                Evidence.started_at > datetime.fromtimestamp(sent, UTC),
             )
         )
         found: list[datetime] = []
