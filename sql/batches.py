@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from policy.changes.batch import BatchRow
+from policy.changes.batch import BatchRow, routes_of
 from policy.changes.intent import Intent
 from sql.among import among
 from sql.errors import NotFound, Refused
@@ -91,7 +91,7 @@ def waiting_rows(session: Session, operator_id: int, batch_id: int) -> list[Batc
             username=username,
             plan=plans.get(plan, ""),
             consequence=document["consequence"],
-            routes=tuple((one["router"], one["route"]) for one in document["sessions"]),
+            routes=routes_of(document),
             odd=tuple(document.get("odd", ())),
             open_minor=owed.get(subscriber_id, 0),
             preview_hash=digest,

@@ -8,8 +8,12 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from policy.changes.route import RouteKind
+
 UNUSUAL_SHOWN = 10
 NAMES_SHOWN = 20
+# A router that holds a service is written to; where its customer drops, and where it cannot hold it.
+CONFIGURE_DROPS, CANNOT_HOLD = "configure_drops", "cannot_hold"
 
 
 class BatchRow(NamedTuple):
@@ -24,6 +28,19 @@ class BatchRow(NamedTuple):
     odd: tuple[str, ...]
     open_minor: int
     preview_hash: str
+
+
+def routes_of(document: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """How a preview's change reaches each router: by its live sessions, and by the routers that hold the service."""
+    sessions = [(one["router"], one["route"]) for one in document.get("sessions", [])]
+    held = [(one["router"], _held_route(one)) for one in document.get("configured", [])]
+    return (*sessions, *held)
+
+
+def _held_route(one: dict[str, Any]) -> str:
+    if one["problem"]:
+        return CANNOT_HOLD
+    return CONFIGURE_DROPS if one["drops"] else RouteKind.CONFIGURE.value
 
 
 def batch_hash(rows: Iterable[BatchRow]) -> str:
@@ -46,7 +63,7 @@ def batch_preview(rows: list[BatchRow]) -> dict[str, Any]:
         "by_router": _counted(Counter(router for row in rows for router, _ in row.routes)),
         "by_plan": _counted(Counter(row.plan for row in rows)),
         "owed_minor": sum(row.open_minor for row in rows),
-        "drops": actions["disconnect"],
+        "drops": actions["disconnect"] + actions[CONFIGURE_DROPS],
         "unreachable": actions["next_login"],
         "unusual": [
             {
@@ -65,7 +82,7 @@ def batch_preview(rows: list[BatchRow]) -> dict[str, Any]:
 def batch_text(document: dict[str, Any], owed: str) -> str:
     """The preview as lines to read in a terminal; `owed` is the money in words."""
     fate = (
-        f"{document['drops']} connections drop once, {document['by_action'].get('coa', 0)} change and stay up, "
+        f"{document['drops']} connections drop once, {_stays_up(document)} change and stay up, "
         f"{document['unreachable']} wait for the next login, {document['nobody_online']} have nobody online."
     )
     lines = [
@@ -82,6 +99,10 @@ def batch_text(document: dict[str, Any], owed: str) -> str:
     if document["unusual_more"]:
         lines.append(f"    and {document['unusual_more']} more that are unusual")
     return "\n".join(lines)
+
+
+def _stays_up(document: dict[str, Any]) -> int:
+    return sum(document["by_action"].get(route, 0) for route in (RouteKind.COA.value, RouteKind.CONFIGURE.value))
 
 
 def _counted(counter: Counter[str]) -> dict[str, int]:

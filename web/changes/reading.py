@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from policy.changes.batch import routes_of
+
 Document = dict[str, Any]
 
 DROPS = {"disconnect"}
@@ -11,6 +13,9 @@ ROUTES = {
     "coa": "CoA: the connection stays up",
     "disconnect": "Disconnect: the connection drops once",
     "next_login": "at the next login",
+    "configure": "written to the router and read back",
+    "configure_drops": "written to the router and read back: the connection drops once",
+    "cannot_hold": "the router cannot hold it so",
     "none": "nothing to do",
 }
 ACCESS = {"grant": "online with the plan", "restrict": "online in the walled garden only", "deny": "offline"}
@@ -50,7 +55,8 @@ def route_words(route: str) -> str:
 
 def drops(document: Document) -> int:
     """How many live sessions would drop."""
-    return sum(session.get("route") in DROPS for session in document.get("sessions", []))
+    sessions = sum(session.get("route") in DROPS for session in document.get("sessions", []))
+    return sessions + sum(bool(one["drops"]) for one in document.get("configured", []))
 
 
 def differences(seen: Document, now: Document) -> list[str]:
@@ -61,6 +67,9 @@ def differences(seen: Document, now: Document) -> list[str]:
     before, after = _routes(seen), _routes(now)
     if before != after:
         found.append(f"Way to the network: was {before}, is now {after}.")
+    commands = [[one["commands"] for one in document.get("configured", [])] for document in (seen, now)]
+    if commands[0] != commands[1]:
+        found.append("What is written to the router is other commands now; they are below.")
     if seen.get("consequence") != now.get("consequence"):
         found.append(f"Consequence: was “{seen.get('consequence')}”, is now “{now.get('consequence')}”.")
     return found
@@ -80,7 +89,7 @@ def _side_differences(word: str, seen: Document | None, now: Document | None) ->
 
 
 def _routes(document: Document) -> str:
-    words = sorted({route_words(session.get("route", "")) for session in document.get("sessions", [])})
+    words = sorted({route_words(route) for _, route in routes_of(document)})
     return ", ".join(words) or "nobody online"
 
 

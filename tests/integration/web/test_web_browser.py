@@ -4,14 +4,16 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from fixtures_database import ACTOR, Database, DatabaseServer, Isp, new_database
+from fixtures_database import ACTOR, BOX, Database, DatabaseServer, Isp, new_database
 from playwright.sync_api import Browser, Page, expect
 from web_browser import chromium, served, tab
 from web_site import PASSWORD
 
 from sql import people
-from sql.models import Change, Service
+from sql.models import Change, Router, Service
 from sql.people import PersonRole
+from sql.placing import place_service
+from sql.router_store import set_api
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +200,22 @@ def _end_sessions(isp: Isp) -> None:
         connection.execute(
             "UPDATE sessions SET ended_at = now(), ended_by = 'stop' WHERE operator_id = %s", (isp.operator_id,)
         )
+
+
+def test_commands_to_a_router_are_read_before_they_are_approved(browser: Browser, address: str, isp: Isp) -> None:
+    """A service that a router's own configuration holds: what would be typed there, and what takes it back."""
+    service = isp.service("office", plan=isp.plan("Business"), method="static", address="10.5.0.7")
+    with isp.web() as session:
+        hill = session.get_one(Router, isp.router("hill").id)
+        set_api(session, hill, box=BOX, actor=ACTOR, username="api", password="made-up", security="plain")
+        place_service(session, session.get_one(Service, service.id), hill, "", actor=ACTOR)
+    isp.review()
+    isp.invoice(service.subscriber_id)
+    isp.review()
+    with tab(browser, address) as page:
+        sign_in(page, isp)
+        page.goto(f"/changes/{isp.changes(service)[-1].id}")
+        expect(page.get_by_role("heading", name="What is written to hill")).to_be_visible()
+        expect(page.locator(".commands").first).to_contain_text('/ip firewall address-list add list="overdue"')
+        page.get_by_text("What takes it back").click()
+        expect(page.locator(".commands").last).to_contain_text("remove [find")

@@ -15,7 +15,7 @@ def side(kind: str, *attributes: tuple[str, str], why: str = "Because.") -> dict
 
 def document(before: dict[str, Any] | None, after: dict[str, Any], *routes: str) -> dict[str, Any]:
     """A preview with live sessions of these routes."""
-    sessions = [{"route": route} for route in routes]
+    sessions = [{"router": "tower-1", "route": route} for route in routes]
     return {"from": before, "to": after, "sessions": sessions, "consequence": f"{len(routes)} online."}
 
 
