@@ -79,6 +79,8 @@ def _is_frozen(pid: int) -> bool:
 def _change_problems(changes: dict[str, int]) -> list[str]:
     sentences = {
         "stuck_steps": "{} changes could not be carried out on live sessions; `ispagents change show ID` says why",
+        "unbilled_services": "{} services could not be billed; `ispagents billing problems` says why",
+        "late_billing_runs": "the billing of {} operators is three hours late; see the worker's log",
         "late_steps": "{} changes have been on their way to routers for more than a minute; they are tried again",
         "waiting_reviews": "{} services wait to be looked at by the worker for more than a minute; see its log",
         "unverified_steps": "{} live sessions still have the earlier access, although their router acknowledged the "
@@ -115,7 +117,8 @@ def _database_says() -> tuple[list[dict[str, Any]], dict[str, int]]:
             changes = connection.execute(text("SELECT * FROM machine_health()")).mappings().one()
             notices = connection.execute(text("SELECT * FROM notice_health()")).mappings().one()
             feeds = connection.execute(text("SELECT * FROM feed_health()")).mappings().one()
-            return nodes, {**changes, **notices, **feeds}
+            billing = connection.execute(text("SELECT * FROM billing_health()")).mappings().one()
+            return nodes, {**changes, **notices, **feeds, **billing}
     finally:
         engine.dispose()
 

@@ -212,6 +212,37 @@ ALTER TABLE nodes
     ADD COLUMN spool_oldest_s double precision NOT NULL DEFAULT 0,
     ADD COLUMN spool_refuses boolean NOT NULL DEFAULT false;
 
+-- A whole calendar marks the debtors once, not once for each of its days.
+DROP TRIGGER holidays_review ON holidays;
+CREATE FUNCTION review_debtors_of_days() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO reviews (service_id, operator_id, due_at)
+        SELECT id, operator_id, now() FROM services
+        WHERE operator_id IN (SELECT operator_id FROM days) AND standing NOT IN ('current', 'closed') ORDER BY id
+        ON CONFLICT (service_id) DO UPDATE SET due_at = least(reviews.due_at, excluded.due_at);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER holidays_added AFTER INSERT ON holidays REFERENCING NEW TABLE AS days
+    FOR EACH STATEMENT EXECUTE FUNCTION review_debtors_of_days();
+CREATE TRIGGER holidays_changed AFTER UPDATE ON holidays REFERENCING NEW TABLE AS days
+    FOR EACH STATEMENT EXECUTE FUNCTION review_debtors_of_days();
+CREATE TRIGGER holidays_removed AFTER DELETE ON holidays REFERENCING OLD TABLE AS days
+    FOR EACH STATEMENT EXECUTE FUNCTION review_debtors_of_days();
+
+-- For `status`, across operators: what could not be billed, and cycles that have not ended three hours after their time.
+CREATE FUNCTION billing_health() RETURNS TABLE (unbilled_services bigint, late_billing_runs bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+    AS $$
+        SELECT (SELECT count(DISTINCT service_id) FROM public.billing_problems WHERE resolved_at IS NULL),
+               (SELECT count(*) FROM public.operators AS operator WHERE charges_from IS NOT NULL
+                AND standings_from = 'invoices'
+                AND extract(hour FROM now() AT TIME ZONE time_zone) >= billing_hour + 3
+                AND NOT EXISTS (SELECT FROM public.billing_runs AS run WHERE run.operator_id = operator.id
+                    AND run.day = (now() AT TIME ZONE operator.time_zone)::date AND run.finished_at IS NOT NULL))
+    $$;
+REVOKE EXECUTE ON FUNCTION billing_health() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION billing_health() TO ispagents_web;
+
 -- Shaped like the standard tables of rlm_sql (schema.sql of FreeRADIUS 3.2), read-only, for tools that read those. The
 -- walls hold, since views run with the rights of who asks; secrets and passwords are never in them.
 CREATE VIEW radacct WITH (security_invoker = true) AS
