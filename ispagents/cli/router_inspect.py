@@ -42,7 +42,7 @@ def document(name: str, found: Picture) -> dict[str, Any]:
     """All of it, for programs. Passwords are not among it."""
     return {
         "router": printable(name),
-        "device": found.device._asdict(),
+        "device": clean(found.device._asdict()),
         "settings": {path: [clean(row) for row in rows] for path, rows in found.settings.items()},
         "counts": found.counts,
         "plans": [_plan(one) for one in found.plans],

@@ -199,7 +199,7 @@ def _unchanged(rows: list[Row], plans: Mapping[str, _Sold], observed: Observed, 
             continue
         line = _line(row.service, _FIRST_ID + place)
         try:
-            items = wanted_items(line, _access(row.service, sold[row.plan].facts), style)
+            items = wanted_items(line, access_of(row.service, sold[row.plan].facts), style)
         except PolicyError as error:
             said[line.tag].append(str(error))
             continue
@@ -256,7 +256,7 @@ def _line(one: FoundService, service_id: int) -> Line:
     )
 
 
-def _access(one: FoundService, facts: dict[str, Any]) -> Access:
+def access_of(one: FoundService, facts: dict[str, Any]) -> Access:
     """What the service will get with a plan, in good standing."""
     plan = read_plan(facts, 1, "")
     service = ServiceFacts(1, one.method, Standing.CURRENT, 1, address=one.address, routes=one.routes)

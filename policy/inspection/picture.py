@@ -9,7 +9,7 @@ from typing import Any
 from policy.facts import Method
 from policy.inspection.found import CONFIGURATION, SETTINGS, Device, FoundService, Observed, Picture
 from policy.inspection.oddities import oddities
-from policy.inspection.services import found
+from policy.inspection.services import found, is_storable
 from policy.routeros import menus
 from policy.routeros.menus import value
 from policy.routeros.objects import Item
@@ -35,10 +35,11 @@ def picture(device: Device, observed: Mapping[str, Sequence[Item] | None], plan_
 def found_style(observed: Observed, services: Sequence[FoundService]) -> Style:
     """The style that writes what stands there already."""
     secrets = {value(item.menu, item.fields, "service") for item in observed.get(menus.PPP_SECRET, ())}
+    queues = {one.queue for one in services if one.queue}
     parents = Counter(
         value(item.menu, item.fields, "parent")
         for item in observed.get(menus.QUEUE, ())
-        if not item.dynamic and item.fields.get("name", "") in {one.queue for one in services if one.queue}
+        if not item.dynamic and item.fields.get("name", "") in queues
     )
     parent = parents.most_common(1)[0][0] if parents else "none"
     return Style(
@@ -46,7 +47,7 @@ def found_style(observed: Observed, services: Sequence[FoundService]) -> Style:
         hotspot=_way(services, Method.HOTSPOT, Way.PROFILE),
         dhcp=_way(services, Method.DHCP, Way.LEASE),
         ppp_service="pppoe" if secrets <= {"pppoe"} else "",
-        parent_queue="" if parent == "none" else parent,
+        parent_queue=parent if parent != "none" and is_storable(parent) else "",
     )
 
 

@@ -44,7 +44,7 @@ class Speed(NamedTuple):
 def found(observed: Observed, plan_lists: Collection[str]) -> tuple[tuple[FoundPlan, ...], tuple[FoundService, ...]]:
     """The plans and services of a router. `plan_lists`: the address lists that belong to what a customer buys."""
     reader = _Reader(observed, frozenset(plan_lists))
-    services = tuple(reader.services())
+    services = tuple(_checked(one) for one in reader.services())
     return reader.plans(services), services
 
 
@@ -256,6 +256,18 @@ class _Reader:
 
 
 _OFF = "It is disabled on the router; adopting it would enable it."
+
+
+def is_storable(text: str) -> bool:
+    """Whether a text is valid UTF-8 without a zero byte."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _checked(one: FoundService) -> FoundService:
+    """With a problem for each other text that no database holds."""
+    told = (("server", one.server), ("queue", one.queue), ("routes", "".join(one.routes)))
+    bad = tuple(f"Its {name} has a name that is not valid UTF-8." for name, text in told if not is_storable(text))
+    return one._replace(problems=one.problems + bad)
 
 
 def _about_name(name: str) -> list[str]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from policy.inspection.compare import Known, KnownService
 from policy.inspection.found import FoundService
+from policy.inspection.services import is_storable
 from sql.among import among
 from sql.models import Import, ImportRow, Plan, PlanVersion, Router, Service, Subscriber
 
@@ -60,8 +61,3 @@ def undone(session: Session, operator_id: int, service_ids: Iterable[int]) -> se
         .where(Import.operator_id == operator_id, Import.state == "undone", ImportRow.outcome["undone"].as_boolean())
     )
     return wanted & set(rows)
-
-
-def is_storable(text: str) -> bool:
-    """Whether PostgreSQL can hold a text: valid UTF-8 without a zero byte."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -19,6 +19,7 @@ from policy.facts import Method
 from policy.inspection.compare import Choices, Comparison, Row, Verdict, compare
 from policy.inspection.found import FoundService, Observed, Picture
 from policy.inspection.picture import picture
+from policy.inspection.services import is_storable
 from policy.money.csv_table import Row as FileRow
 from policy.routeros.style import read_style
 from policy.wording import escaped
@@ -234,7 +235,7 @@ def _fields(row: Row) -> list[str]:
 
 def _safe(text: str) -> str:
     """A text as it can be stored: what is no UTF-8 is written as escapes."""
-    return "".join(one if one != "\0" and not "\ud800" <= one <= "\udfff" else escaped(one) for one in text)
+    return text if is_storable(text) else "".join(one if is_storable(one) else escaped(one) for one in text)
 
 
 def _reading(place: int, row: Row) -> dict[str, Any] | None:

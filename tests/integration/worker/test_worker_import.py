@@ -93,6 +93,8 @@ def test_secrets_become_ours_by_a_mark_and_then_live_like_any_other(database):
     """Hard names too: the same rate, the same session, the old words in the comment; then restricted and restored."""
     with held_town(database) as town:
         secrets(town, *NAMES)
+        latin = b"caf\xe9".decode("utf-8", "surrogateescape")
+        town.device.set("/ppp/secret", "0123", comment=latin)
         town.device.do(lambda device: device.ppp_login("anna", PASSWORD))
         before, standing = everything(town), town.device.do(lambda device: device.standing("anna"))
 
@@ -108,7 +110,8 @@ def test_secrets_become_ours_by_a_mark_and_then_live_like_any_other(database):
         services = {one.username: one.service for one in done}
         for row in town.rows("/ppp/secret"):
             service = services[row["name"]]
-            assert row["comment"] == f"ispagents:service-{service.id} Mrs {row['name']}"[: len(row["comment"])]
+            words = latin if row["name"] == "0123" else f"Mrs {row['name']}"[:60]
+            assert row["comment"] == f"ispagents:service-{service.id} {words}"
             assert [step.state for step in town.steps(service)] == ["verified"]
 
         town.suspend(services["anna"])
