@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 Ts = TypeVarTuple("Ts")
 
 SHORT_S = (0.001, 0.05)
-LATE_S = (0.5, 14.0)
+# A lost packet of a stream is sent again for a minute, by the kernel, even when the program that sent it is dead.
+LATE_S = (0.5, 55.0)
 # A reset is heard of within this time; where nothing comes back, only the command's own time ends the wait.
 RESET_S = (0.0, 0.5)
 CONNECT_S = 10.0

@@ -96,8 +96,8 @@ class Held:
         """Let things happen."""
         world = self._world
         for router in self.routers:
-            router.breaks = world.random.choice((0.0, 0.03, 0.12))
-            router.slow = world.random.choice((0.0, 0.02, 0.2))
+            router.breaks = world.random.choice((0.0, 0.05, 0.15))
+            router.slow = world.random.choice((0.0, 0.05, 0.3))
         for _ in range(world.random.randint(*EVENTS)):
             world.after(world.between(1.0, lasts_s), self.something)
         for _ in range(world.random.randint(*TROUBLES)):

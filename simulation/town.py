@@ -105,7 +105,7 @@ class Town:
             world.after(world.between(5.0, lasts_s), self._trouble)
         if self.held is not None:
             self.held.live(lasts_s)
-            self.held_worker.dies = world.random.choice((0.0, 0.005, 0.02))
+            self.held_worker.dies = world.random.choice((0.0, 0.01, 0.04))
         return world.now + timedelta(seconds=lasts_s)
 
     def calm(self) -> None:

@@ -21,7 +21,7 @@ from policy.changes.intent import ChangeKind
 from policy.changes.route import RouteKind
 from policy.documents import read_service
 from policy.errors import PolicyError
-from policy.facts import Method
+from policy.facts import Method, ServiceFacts
 from policy.mac import canonical_mac
 from policy.routeros.placing import placement_stamp
 from policy.routeros.style import Style, read_style
@@ -94,13 +94,13 @@ class Placements:
         )
         rows = self._session.execute(query.with_for_update(of=Placement) if lock else query).all()
         facts = {service.id: read_service(service.authorised or {}) for _, service, _ in rows}
-        self._decider.load({one.plan_version_id for one in facts.values()})
+        self._decider.load({one.plan_version_id for one in facts.values()}, list(facts))
         styles = {router.id: read_style(router.style) for _, _, router in rows}
         found = []
         for placement, service, router in rows:
             one = facts[service.id]
             access = self._decider.access(one, now)
-            line = line_of(service, _digest(service))
+            line = _authorised(line_of(service, _digest(service)), one)
             leaves = service.control_router_id != router.id or one.standing == Standing.CLOSED
             found.append(_placed(placement, service, router, styles[router.id], line, access, leaves=leaves))
         return found
@@ -116,6 +116,16 @@ def _placed(
         return plain._replace(target_stamp=placement_stamp(line, access, style))
     except PolicyError as error:
         return plain._replace(problem=str(error))
+
+
+def _authorised(line: Line, facts: ServiceFacts) -> Line:
+    """With the addresses that were authorised: the service's own may still wait for somebody, or were rejected."""
+    return line._replace(
+        address=facts.address,
+        ipv6_prefix=facts.ipv6_prefix,
+        delegated_ipv6_prefix=facts.delegated_ipv6_prefix,
+        routes=facts.routes,
+    )
 
 
 def _digest(service: Service) -> str:
