@@ -75,6 +75,20 @@ def waiting_bytes(folder: Path) -> int:
     return total
 
 
+def current_bytes(folder: Path) -> int:
+    """How long the file is that the server writes at this moment."""
+    try:
+        return (folder / NAME).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def read_text(text: str) -> Record | Unreadable:
+    """One record from its text."""
+    data = text.encode()
+    return _parse(data.rstrip(b"\n").splitlines(keepends=True), len(data))
+
+
 class TakenFile:
     """A file that was taken over, locked until `close` or `remove`."""
 
@@ -109,6 +123,19 @@ class TakenFile:
             # Nobody writes here any more, so an unfinished end stays so: the server died in the middle of it.
             reason = _TOO_LONG if size > RECORD_MAXIMUM_BYTES else "the file ends within a record"
             yield Unreadable(reason, at, _text(lines))
+
+    def last_records(self, most_bytes: int) -> Iterator[Record | Unreadable]:
+        """The records among the last bytes of the file; the first may be cut. The place of `records` stays its own."""
+        before = self._file.tell()
+        try:
+            yield from self.records(max(0, self.size_bytes - most_bytes))
+        finally:
+            self._file.seek(before)
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the file is."""
+        return self.path.stat().st_size
 
     def remove(self) -> None:
         """Everything is in the database: the file may go. The lock is held until it is gone."""

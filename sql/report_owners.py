@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import psycopg
 from psycopg import Connection
 
 from sql.reports import Report
@@ -26,14 +25,12 @@ class Routers:
         self._by_id = {row[0]: row[1] for row in rows}
         self._by_source = {row[2]: row[0] for row in rows if row[3]}
 
-    def of(self, report: Report) -> tuple[int, int]:
-        """Operator and router of a report. Raises psycopg.DataError for one of no known router."""
+    def find(self, report: Report) -> tuple[int, int] | None:
+        """Operator and router of a report, or None for one of no router that we know."""
         router_id = report.note.router_id
         if router_id not in self._by_id:
             router_id = self._by_source.get(report.source, 0)
-        if not router_id:
-            raise psycopg.DataError(f"the source {report.source or 'without address'} is no router that we know")
-        return self._by_id[router_id], router_id
+        return (self._by_id[router_id], router_id) if router_id else None
 
 
 class Services:

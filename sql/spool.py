@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Connection
+
+
+class Asked(NamedTuple):
+    """A record that was set aside and that somebody wants to be tried again."""
+
+    reject_id: int
+    file: str
+    record: str
 
 
 def taken_bytes(connection: Connection[Any], node: str, file: str) -> int:
@@ -35,4 +43,24 @@ def set_aside(connection: Connection[Any], *, node: str, file: str, at_bytes: in
         "INSERT INTO spool_rejects (node, file, at_bytes, reason, record) VALUES (%s, %s, %s, %s, %s) "
         "ON CONFLICT (node, file, at_bytes) DO NOTHING",
         (node, file, at_bytes, reason, text),
+    )
+
+
+def asked_again(connection: Connection[Any], most: int) -> list[Asked]:
+    """Records that are to be tried again, the oldest first; another node's hands are kept off meanwhile."""
+    rows = connection.execute(
+        "SELECT id, file, record FROM spool_rejects WHERE state = 'asked' ORDER BY node, id LIMIT %s "
+        "FOR UPDATE SKIP LOCKED",
+        (most,),
+    ).fetchall()
+    return [Asked(*row) for row in rows]
+
+
+def end_replay(connection: Connection[Any], reject_id: int, reason: str) -> None:
+    """It was taken in, or was refused again for this reason."""
+    connection.execute(
+        "UPDATE spool_rejects SET state = CASE WHEN %(reason)s = '' THEN 'replayed' ELSE 'aside' END, "
+        "reason = coalesce(nullif(%(reason)s, ''), reason), "
+        "replayed_at = CASE WHEN %(reason)s = '' THEN clock_timestamp() END WHERE id = %(id)s",
+        {"reason": reason, "id": reject_id},
     )
