@@ -11,9 +11,10 @@ from ispagents.cli.common import JsonOption, OperatorOption
 from ispagents.cli.output import print_lines, printable
 from ispagents.wiring.inspecting import look_at
 from policy.inspection.found import FoundPlan, FoundService, Picture
-from policy.inspection.picture import picture
 from policy.wording import shell_word
 from sql.customers import router_by_name
+from sql.models import Operator
+from sql.onboarding.routers import Seen, Wish, preview, see
 
 SHOWN = 20
 SHOWN_NAMES = 5
@@ -26,16 +27,34 @@ Lists = Annotated[
 ]
 
 
-def inspect(name: str, lists: Lists = None, operator: OperatorOption = "", as_json: JsonOption = False) -> None:
+def inspect(
+    name: str,
+    lists: Lists = None,
+    store: Annotated[
+        bool, typer.Option("--store", help="Keep what was seen as an import with the usual choices.")
+    ] = False,
+    operator: OperatorOption = "",
+    as_json: JsonOption = False,
+) -> None:
     """Show what a router has: settings, plans, customers, lists, and what is unusual. It only reads."""
     with common.acting(operator) as (session, operator_id):
         router_by_name(session, operator_id, name)
-    seen = look_at(common.databases(), common.box(), operator_id, name)
-    found = picture(seen.device, seen.observed, lists or ())
+    read = look_at(common.databases(), common.box(), operator_id, name)
+    sold = tuple(dict.fromkeys(lists or ()))
+    seen = see(read.device, read.observed, sold)
+    number = _stored(operator_id, operator, name, seen, sold) if store else None
     if as_json:
-        common.print_json(document(name, found))
-    else:
-        _tell(name, found)
+        common.print_json({**document(name, seen.found), **({"import": number} if store else {})})
+        return
+    _tell(name, seen.found)
+    if number is not None:
+        print_lines(f"It is kept as import {number}: `ispagents router import-apply {number}` takes in the new ones.")
+
+
+def _stored(operator_id: int, operator: str, name: str, seen: Seen, lists: tuple[str, ...]) -> int:
+    with common.acting(operator) as (session, _):
+        mine, router = session.get_one(Operator, operator_id), router_by_name(session, operator_id, name)
+        return preview(session, mine, router, seen, Wish(lists=lists), actor=common.actor()).stored.id
 
 
 def document(name: str, found: Picture) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The customers of a router: secrets, hotspot users, leases, and queues of an address that nobody else has."""
+"""The customers of a router: secrets, hotspot users, leases, and addresses in queues and lists that nobody else has."""
 
 from __future__ import annotations
 
@@ -73,10 +73,12 @@ class _Reader:
             if len(targets) == 1 and (address := one_host(targets[0])):
                 self._queues[address].append(item)
         self._lists: dict[str, list[str]] = defaultdict(list)
+        self._entries: dict[str, Item] = {}
         for item in self._kept(menus.ADDRESS_LIST):
             name = item.fields.get("list", "")
             if name in plan_lists and not is_off(item) and (address := one_host(item.fields.get("address", ""))):
                 self._lists[address].append(name)
+                self._entries.setdefault(address, item)
         self._profiles = {
             menu: {item.fields.get("name", ""): item for item in observed.get(menu, ())}
             for menu in (menus.PPP_PROFILE, menus.HOTSPOT_PROFILE)
@@ -85,7 +87,7 @@ class _Reader:
         self._speeds: dict[str, Speed] = {}
 
     def services(self) -> Iterator[FoundService]:
-        """Everybody; queues last, those that are for nobody else's address."""
+        """Everybody; last those who are known by a queue or an entry of a list alone."""
         taken: set[str] = set()
         for menu, read in (
             (menus.PPP_SECRET, self._secret),
@@ -99,6 +101,9 @@ class _Reader:
         for address, queues in self._queues.items():
             if address not in taken:
                 yield from (self._static(item, address) for item in queues)
+        for address, item in self._entries.items():
+            if address not in taken and address not in self._queues:
+                yield self._listed(item, address)
 
     def plans(self, services: Iterable[FoundService]) -> tuple[FoundPlan, ...]:
         """The plans that somebody has, and the profiles that nobody has."""
@@ -176,12 +181,17 @@ class _Reader:
     def _static(self, item: Item, address: str) -> FoundService:
         rate, shown, wrong = speed_of(item)
         speed = Speed("", rate, tuple(sorted(self._lists[address])), shown, wrong)
-        problems = [] if rate or wrong else ["It limits nothing, so there is nothing to hold."]
+        problems = [] if rate or wrong or speed.lists else ["It limits nothing, so there is nothing to hold."]
         if len(self._queues[address]) > 1:
             problems.append(f"Several queues are for {address}.")
         return self._line(item, Method.STATIC, speed, problems)._replace(
             address=address, queue=item.fields.get("name", ""), lists=speed.lists
         )
+
+    def _listed(self, item: Item, address: str) -> FoundService:
+        """A customer of whom only the address is known; it is his name too."""
+        lists = tuple(sorted(self._lists[address]))
+        return self._line(item, Method.STATIC, Speed(lists=lists), [], address)._replace(address=address, lists=lists)
 
     def _line(
         self, item: Item, method: Method, speed: Speed, problems: list[str], username: str | None = None

@@ -54,6 +54,16 @@ def test_a_router_is_imported_and_taken_back(isp: Any, tmp_path: Path) -> None:
         assert PASSWORD not in str([read, done, back])
 
 
+def test_a_router_that_is_gone_keeps_its_services(isp: Any) -> None:
+    """While our marks cannot be taken away nothing is closed, since closing would remove what carries them."""
+    with used_router() as router:
+        known(isp, router)
+        number = str(isp.ok("router", "import", "hill")["import"])
+        isp.ok("router", "import-apply", number)
+    assert "127.0.0.1" in isp.refused("router", "import-undo", number)
+    assert "closed" not in {one["standing"] for one in isp.ok("service", "list")}
+
+
 def test_nonsense_is_one_sentence(isp: Any) -> None:
     """And nothing is stored."""
     with used_router() as router:

@@ -48,11 +48,27 @@ def test_a_router_in_use_is_shown_as_it_is(isp: Any) -> None:
         assert "no (10.5.0.7)" in odd["outside_pools"]
         assert {"not_utf8", "disabled", "no_comment"} <= set(odd)
         assert seen["style"] == {"ppp": "queue", "ppp_service": ""}
+        kept = isp.ok("router", "inspect", "hill", "--store")["import"]
+        assert isp.ok("router", "import-apply", str(kept))["services"] == 5
         said = isp("router", "inspect", "hill")
         assert "Anna Kowalska" in said.out
         for text in (said.out, str(seen)):
             assert PASSWORD not in text
             assert API_PASSWORD not in text
+
+
+def test_an_old_router_and_a_user_who_may_see_little(isp: Any) -> None:
+    """RouterOS 6, and a user to whom passwords are not shown: all of it is seen, and who needs a person is said."""
+    groups = {"looks": "read,write,api,test"}
+    with used_router(version="6.49.10", groups=groups, group="looks") as router:
+        fill(router)
+        known(isp, router)
+        seen = isp.ok("router", "inspect", "hill")
+        assert seen["device"]["version"] == "6.49.10"
+        lines = {one["username"]: one for one in seen["services"] if one["method"] == "pppoe"}
+        assert "`sensitive`" in lines["anna"]["problems"][0]
+        rows = isp.ok("router", "import", "hill")["rows"]
+        assert {one["username"] for one in rows if one["verdict"] == "new"} == {MAC, "office"}
 
 
 def test_a_router_that_cannot_be_asked_is_one_sentence(isp: Any) -> None:

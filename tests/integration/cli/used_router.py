@@ -15,9 +15,9 @@ MAC, OTHER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 
 
 @contextmanager
-def used_router(**settings: Any) -> Iterator[RouterOs]:
+def used_router(group: str = "full", **settings: Any) -> Iterator[RouterOs]:
     """The router, running. Its API's user is `ispagents`."""
-    user = ApiUser(name="ispagents", password=API_PASSWORD)
+    user = ApiUser(name="ispagents", password=API_PASSWORD, group=group)
     with RouterOs(RouterOsSettings(users=(user,), identity="Hill", **settings)) as router:
         router.add("/ip/pool", name="customers", ranges="10.20.0.2-10.20.0.200")
         router.add("/ppp/profile", name="gold", rate_limit="10M/50M", remote_address="customers")

@@ -22,6 +22,7 @@ from worker.releasing import release
 PASSWORD = "made-up of theirs"
 MAC = "02:00:00:00:00:09"
 BURST = {"burst_limit": "6M/30M", "burst_threshold": "4M/15M", "burst_time": "8s/8s", "limit_at": "1M/1M"}
+EVERYBODY = ("anna", "guest", MAC, "office", "10.6.0.50")
 NAMES = ("anna", "no", "0123", "łódź", 'a "quoted"\nname', "x" * 200)
 
 
@@ -161,6 +162,7 @@ def test_queues_leases_hotspot_users_and_static_customers_stay_as_they_are(datab
         secrets(town, "anna", remote_address="10.5.0.7", routes="10.1.2.0/24", caller_id=MAC, service="any")
         device.add("/queue/simple", name="q of anna", target="10.5.0.7/32", max_limit="5M/20M", **BURST)
         device.add("/ip/firewall/address-list", list="paid", address="10.5.0.7", comment="Mrs anna")
+        device.add("/ip/firewall/address-list", list="paid", address="10.6.0.50", comment="The mill")
         device.add("/queue/simple", name="office", target="10.6.0.9", max_limit="20M/20M", priority="5/5")
         device.add("/ip/hotspot/user/profile", name="hour", rate_limit="1M/4M")
         device.add("/ip/hotspot/user", name="guest", password=PASSWORD, profile="hour")
@@ -178,18 +180,19 @@ def test_queues_leases_hotspot_users_and_static_customers_stay_as_they_are(datab
 
         read = previewed(town, lists=("paid",))
         assert [(row.service.username, row.verdict, row.reason) for row in read.rows] == [
-            (name, Verdict.NEW, "") for name in ("anna", "guest", MAC, "office")
+            (name, Verdict.NEW, "") for name in EVERYBODY
         ]
         done = applied(town, read, ("paid",))
 
         assert everything(town) == before
         assert device.do(lambda one: one.standing("anna")) == standing
         states = {one.username: [step.state for step in town.steps(one.service)] for one in done}
-        assert states == {name: ["verified"] for name in ("anna", "guest", MAC, "office")}
+        assert states == {name: ["verified"] for name in EVERYBODY}
         for menu in ("/ppp/secret", "/queue/simple", "/ip/hotspot/user", "/ip/dhcp-server/lease"):
             kept = [row for row in town.rows(menu) if row.get("dynamic") != "true"]
             assert all(row["comment"].startswith("ispagents:service-") for row in kept), menu
-        assert town.rows("/ip/firewall/address-list")[0]["comment"].endswith(" Mrs anna")
+        comments = [row["comment"].split(" ", 1)[1] for row in town.rows("/ip/firewall/address-list")]
+        assert comments == ["Mrs anna", "The mill"]
 
 
 def test_what_would_be_changed_needs_a_person(database):
