@@ -20,6 +20,8 @@ from sql.models import DriftFinding, DriftRun, Placement, Router, Service, Sessi
 from sql.sessions import database_time
 
 HISTORY = timedelta(days=90)
+# A router that could not be read is tried again after this long.
+AGAIN_S = 300.0
 PRUNED_AT_ONCE = 5000
 # A person who went offline for longer is news when they are back.
 LEFT_KEPT = timedelta(days=30)
@@ -39,11 +41,12 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('drift'), CAST(:router % 214
 _DUE = text("""
 SELECT router.id, coalesce(node.name, '') AS node FROM routers AS router
 LEFT JOIN nodes AS node ON node.id = router.node_id
-LEFT JOIN LATERAL (SELECT started_at FROM drift_runs AS run
+LEFT JOIN LATERAL (SELECT started_at, error FROM drift_runs AS run
     WHERE run.operator_id = router.operator_id AND run.router_id = router.id ORDER BY run.id DESC LIMIT 1)
     AS last ON true
 WHERE router.operator_id = :operator AND router.removed_at IS NULL AND router.api_username IS NOT NULL
-    AND (last.started_at IS NULL OR last.started_at < now() - make_interval(secs => :older_than_s))
+    AND (last.started_at IS NULL OR last.started_at < now()
+         - make_interval(secs => CASE WHEN last.error = '' THEN :older_than_s ELSE least(:older_than_s, :again_s) END))
 ORDER BY last.started_at NULLS FIRST, router.id LIMIT :most
 """)
 _STORE = text("""
@@ -77,7 +80,8 @@ _PRUNE = (
 
 def routers_due(session: DatabaseSession, operator_id: int, older_than_s: float, most: int) -> list[tuple[int, str]]:
     """Routers with an API that were not compared for so long, with their node, the longest ago first."""
-    rows = session.execute(_DUE, {"operator": operator_id, "older_than_s": older_than_s, "most": most})
+    values = {"operator": operator_id, "older_than_s": older_than_s, "again_s": AGAIN_S}
+    rows = session.execute(_DUE, {**values, "most": most})
     return [(row.id, row.node) for row in rows]
 
 
@@ -85,13 +89,16 @@ def begin_run(session: DatabaseSession, operator_id: int, router_id: int, older_
     """Begin to compare a router; None where that was done, or begun by another worker, less than so long ago."""
     session.execute(_LOCK, {"router": router_id})
     latest = session.scalar(
-        select(func.max(DriftRun.started_at)).where(
-            DriftRun.operator_id == operator_id, DriftRun.router_id == router_id
-        )
+        select(DriftRun)
+        .where(DriftRun.operator_id == operator_id, DriftRun.router_id == router_id)
+        .order_by(DriftRun.id.desc())
+        .limit(1)
     )
     now = database_time(session)
-    if latest is not None and latest > now - timedelta(seconds=older_than_s):
-        return None
+    if latest is not None:
+        waits_s = min(older_than_s, AGAIN_S) if latest.error else older_than_s
+        if latest.started_at > now - timedelta(seconds=waits_s):
+            return None
     run = DriftRun(operator_id=operator_id, router_id=router_id, started_at=now)
     session.add(run)
     session.flush()

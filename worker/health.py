@@ -46,6 +46,8 @@ SLOTS = 32
 # Routers begun in one look: after a start 200 are spread over half the minute, and stay so.
 AT_ONCE = 8
 PATIENCE_S = 15.0
+# Routers of another node whose worker is down stay due, and must not hide ours.
+LOOKED_THROUGH = 1000
 SIGNS_EVERY_LOOKS = 10
 PRUNE_EVERY_LOOKS = 3600
 
@@ -108,9 +110,10 @@ class HealthWatch:
         if free <= 0:
             return []
         with Session(self._engine) as session:
-            found = routers_to_check(session, EVERY_S, free + len(self._running))
+            found = routers_to_check(session, EVERY_S, LOOKED_THROUGH)
         due: dict[int, list[Due]] = defaultdict(list)
-        for one in [one for one in found if one.router_id not in self._running and self._is_ours(one)][:AT_ONCE]:
+        ours = [one for one in found if one.router_id not in self._running and self._is_ours(one)]
+        for one in ours[: min(free, AT_ONCE)]:
             due[one.operator_id].append(one)
         begun = []
         for operator_id, some in due.items():
