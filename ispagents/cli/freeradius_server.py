@@ -14,10 +14,12 @@ from ispagents.cli import common
 from ispagents.cli.common import JsonOption
 from ispagents.cli.output import print_lines, printable
 from ispagents.errors import Problem
+from ispagents.existing_freeradius import doctor as examination
 from ispagents.existing_freeradius import hooks, joining, running
 from ispagents.existing_freeradius.edits import FileEdit, Return, Way, difference
 from ispagents.existing_freeradius.joining import Ours
 from ispagents.existing_freeradius.layout import Existing, find
+from ispagents.settings import load
 
 app = typer.Typer(
     help="A FreeRADIUS that is here already: let it answer for ISPAgents, leave it as it was, or find what is wrong.",
@@ -145,6 +147,27 @@ def uninstall(
     if not document["restarted"]:
         said.append("Restart the server: until then it goes on with what it has loaded.")
     _end(document, as_json, said)
+
+
+@app.command()
+def doctor(raddb: RaddbOption = "", site: SiteOption = "", as_json: JsonOption = False) -> None:
+    """Find what is wrong, in plain words, and what to do about it. It only reads. Exit code 1 when something is."""
+    existing, ours = _existing(raddb), _ours()
+    manifest = ours.backup.manifest()
+    site = site or (manifest.site if manifest is not None else "default")
+    found = examination.examine(existing, site, ours, load(ours.state.path))
+    if as_json:
+        findings = [{**one._asdict(), "weight": one.weight.value} for one in found]
+        common.print_json({"raddb": str(existing.raddb), "site": site, "findings": findings})
+    else:
+        for one in found:
+            print_lines(f"{one.weight.value}: {one.said}{f' ({one.where})' if one.where else ''}")
+            if one.todo:
+                print_lines(f"    {one.todo}")
+        if not found:
+            print_lines("Nothing is wrong.")
+    if not examination.is_well(found):
+        raise typer.Exit(1)
 
 
 def _existing(raddb: str) -> Existing:

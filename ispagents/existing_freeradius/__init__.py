@@ -6,5 +6,5 @@ hooks          what we add to it, and where
 edits          files before and after: shown as a difference, backed up, applied, taken back
 running        its own check mode, its restart, and the folder of ours that it reads
 joining        install and uninstall, step by step
-doctor         what is wrong with a set-up, in plain words
+doctor         what is wrong with a set-up, in plain words: by its files, and by the machine
 """
