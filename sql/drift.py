@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session as DatabaseSession
 
 from policy.drift.finding import OF_SESSIONS, Finding, cause_text, proposal_document
+from policy.drift.kept import DONE
 from sql import audit
 from sql.among import among
 from sql.checks import checked_text
@@ -56,7 +57,8 @@ WITH stored AS (
     FROM jsonb_to_recordset(CAST(:rows AS jsonb))
         AS row (service_id bigint, kind text, key text, cause text, proposal jsonb)
     ON CONFLICT (router_id, kind, key) WHERE gone_at IS NULL
-    DO UPDATE SET seen_at = clock_timestamp(), cause = excluded.cause, proposal = excluded.proposal,
+    DO UPDATE SET seen_at = clock_timestamp(), cause = excluded.cause,
+        proposal = excluded.proposal || jsonb_strip_nulls(jsonb_build_object('done', known.proposal -> 'done')),
         service_id = excluded.service_id
     RETURNING found_at)
 SELECT count(*) AS found, count(*) FILTER (WHERE found_at >= :began) AS new FROM stored
@@ -244,6 +246,14 @@ def close_session(session: DatabaseSession, finding: DriftFinding, *, actor: str
 def close_finding(session: DatabaseSession, finding: DriftFinding) -> None:
     """It was mended, and seen to be."""
     finding.gone_at = database_time(session)
+    session.flush()
+
+
+def keep_done(session: DatabaseSession, finding: DriftFinding, document: list[dict[str, Any]]) -> None:
+    """Keep what was carried out for a finding, as `policy.drift.kept` made it; [] when it was taken back."""
+    stored = session.get_one(DriftFinding, finding.id, with_for_update=True)
+    rest = {name: value for name, value in stored.proposal.items() if name != DONE}
+    stored.proposal = {**rest, DONE: document} if document else rest
     session.flush()
 
 

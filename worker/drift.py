@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
-from typing import NamedTuple
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import Engine
@@ -18,13 +19,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from network.contract import Outcome, Result, nothing_sent
 from network.routeros.connection import Connection
 from network.routeros.errors import RouterosError
 from network.routeros.keeper import Keeper
-from network.routeros.undoing import settle
-from network.routeros.verbs import Applied, Query, apply, observe
+from network.routeros.undoing import settle, undo
+from network.routeros.verbs import Applied, Query, Step, apply, observe
 from policy.drift.finding import Finding, Kind, Mender, key_of
 from policy.drift.held import held_findings, orphan_findings
+from policy.drift.kept import DONE, Done, holds_secret, kept, read_kept
 from policy.drift.online import local_user_findings, names_online, online_findings
 from policy.drift.settings import (
     HOTSPOT_SERVER_PROFILE,
@@ -38,7 +41,7 @@ from policy.errors import PolicyError
 from policy.routeros import menus
 from policy.routeros.leftovers import leftovers, service_of
 from policy.routeros.menus import columns
-from policy.routeros.objects import Item
+from policy.routeros.objects import Change, Item, Plan
 from policy.routeros.reading import Reading
 from policy.routeros.terminal import plan_rows
 from policy.routeros.values import Version, version
@@ -141,8 +144,10 @@ class Drift:
 
     async def fix(self, operator_id: int, number: int, *, actor: str) -> str:
         """Take what a finding proposes; a sentence about what was done. Raises Refused and NotFound."""
-        listed = await in_lane(Lane.DRIFT, self._finding, operator_id, number)
-        finding, mender = listed.finding, Mender(listed.finding.proposal["mender"])
+        finding = (await in_lane(Lane.DRIFT, self._listed, operator_id, number)).finding
+        if finding.gone_at is not None:
+            raise Refused(f"Finding {number} is gone already, so there is nothing to mend.")
+        mender = Mender(finding.proposal["mender"])
         if mender == Mender.PERSON:
             action = finding.proposal["action"]
             raise Refused(f"Finding {number} is about something that is not ours, so nothing is sent: {action}")
@@ -152,6 +157,35 @@ class Drift:
         if mender == Mender.ACCOUNTING:
             return "The session is closed in the accounting."
         return "The change engine looks at it now, under its brakes; the next run closes the finding once it is mended."
+
+    async def undo(self, operator_id: int, number: int, *, actor: str) -> str:
+        """Take back what `fix` sent for a finding, where the router still shows it. Raises Refused and NotFound."""
+        finding = (await in_lane(Lane.DRIFT, self._listed, operator_id, number)).finding
+        document = finding.proposal.get(DONE, [])
+        if not document:
+            raise Refused(f"Nothing was sent for finding {number} that could be taken back.")
+        if holds_secret(document):
+            raise Refused(
+                f"What was removed held a password, and that is kept nowhere: `ispagents drift show {number}` has the "
+                "commands; type them on the router with a new one."
+            )
+        begun = await in_lane(Lane.DRIFT, self._begin, operator_id, finding.router_id, 0.0)
+        if begun is None or begun.reached.target is None:
+            raise Refused(begun.reached.problem if begun is not None else "The router is being compared; try again.")
+        done = Applied(tuple([Step(one.change, _was_done(one.change), one.item_id) for one in read_kept(document)]))
+        await in_lane(Lane.DRIFT, self._note, finding, undo_plan(done), actor, "drift:finding:undo")
+        try:
+            async with self._keeper.connection(begun.reached.target) as connection:
+                undone = await settle(connection, await undo(connection, done))
+        except RouterosError as error:
+            await in_lane(Lane.DRIFT, self._failed, begun, str(error))
+            raise Refused(f"Nothing was sent: {error}") from error
+        failed = _failure(undone)
+        await in_lane(Lane.DRIFT, self._told, finding, undone, actor, document if failed else [])
+        await self.run(operator_id, finding.router_id)
+        if failed:
+            raise Refused(f"It was not taken back, or not wholly: {failed}")
+        return "It was taken back, and the router compared anew."
 
     # -- the clock -----------------------------------------------------------------------------------------------------
 
@@ -238,11 +272,9 @@ class Drift:
 
     # -- mending -------------------------------------------------------------------------------------------------------
 
-    def _finding(self, operator_id: int, number: int) -> drift.Listed:
+    def _listed(self, operator_id: int, number: int) -> drift.Listed:
         with acting_for(self._engine, operator_id) as session:
             listed = drift.finding_by_number(session, operator_id, number)
-            if listed.finding.gone_at is not None:
-                raise Refused(f"Finding {number} is gone already, so there is nothing to mend.")
             if session.get_one(Operator, operator_id).writes_stopped_at is not None:
                 raise Refused("All network writes are stopped; `ispagents network start` lets them go on.")
             return listed
@@ -264,13 +296,14 @@ class Drift:
         try:
             async with self._keeper.connection(begun.reached.target) as connection:
                 now = await in_lane(Lane.DRIFT, self._same, begun, await read(connection), finding)
-                await in_lane(Lane.DRIFT, self._note, finding, now, actor)
+                await in_lane(Lane.DRIFT, self._note, finding, now.plan, actor, "drift:finding:fix")
                 applied = await settle(connection, await apply(connection, now.plan))
         except RouterosError as error:
             await in_lane(Lane.DRIFT, self._failed, begun, str(error))
             raise Refused(f"Nothing was sent: {error}") from error
         failed = _failure(applied)
-        await in_lane(Lane.DRIFT, self._told, finding, applied, actor, not failed)
+        done = [Done(step.change, step.item_id) for step in applied.steps if step.result.outcome == "applied"]
+        await in_lane(Lane.DRIFT, self._told, finding, applied, actor, kept(done))
         ran = await self.run(finding.operator_id, finding.router_id)
         after = await in_lane(Lane.DRIFT, self._again, finding)
         if failed or after.gone_at is None:
@@ -291,15 +324,16 @@ class Drift:
                 return one
         raise Refused("It is not as it was when it was found: nothing was sent; see `ispagents drift list`.")
 
-    def _note(self, finding: DriftFinding, now: Finding, actor: str) -> None:
-        commands = [[row.command, row.undo] for row in plan_rows(now.plan)]
+    def _note(self, finding: DriftFinding, plan: Plan, actor: str, what: str) -> None:
+        commands = [[row.command, row.undo] for row in plan_rows(plan)]
         with acting_for(self._engine, finding.operator_id) as session:
-            drift.note_commands(session, finding, commands, actor=actor, event="drift:finding:fix")
+            drift.note_commands(session, finding, commands, actor=actor, event=what)
 
-    def _told(self, finding: DriftFinding, applied: Applied, actor: str, done: bool) -> None:
+    def _told(self, finding: DriftFinding, applied: Applied, actor: str, document: list[dict[str, Any]]) -> None:
         outcomes = [[*pair, step.result.outcome.value] for step in applied.steps for pair in step.result.sent]
         with acting_for(self._engine, finding.operator_id) as session:
-            drift.note_commands(session, finding, outcomes, actor=actor, event="drift:finding:outcome", done=done)
+            drift.note_commands(session, finding, outcomes, actor=actor, event="drift:finding:outcome")
+            drift.keep_done(session, finding, document)
 
 
 async def read(connection: Connection) -> Reading:
@@ -317,6 +351,18 @@ def _release(resource: tuple[Item, ...] | None) -> Version:
         return version(resource[0].fields.get("version", "")) if resource else _OLDEST
     except PolicyError:
         return _OLDEST
+
+
+def undo_plan(done: Applied) -> Plan:
+    """What takes it back, as a plan to be read."""
+    undone = [(step.change.undo, step.change) for step in reversed(done.steps)]
+    return Plan(tuple([Change(undo, one.command, f"undo: {one.why}") for undo, one in undone if undo is not None]))
+
+
+def _was_done(change: Change) -> Result:
+    now = datetime.now(UTC)
+    said = nothing_sent(Outcome.APPLIED, cause="kept", explanation=change.why, now=now, may_retry=False)
+    return replace(said, attempts=1)
 
 
 def _failure(applied: Applied) -> str:

@@ -123,7 +123,7 @@ def fix(
     """Do what findings propose. `show` previews it; what has changed since it was found is refused.
 
     Services go through the change engine and its brakes; orphans and the walled garden's rules are written at once.
-    Several numbers are done one after the other, and each says what came of it.
+    Several numbers are done one after the other, and each says what came of it. `undo` takes back what was sent.
     """
     with common.acting(operator) as (_, operator_id):
         pass
@@ -140,6 +140,15 @@ def fix(
     common.show(said, as_json=as_json, title="Fixed", empty="")
     if not all(row["done"] for row in said):
         raise typer.Exit(1)
+
+
+@app.command("undo")
+def undo(number: Id, operator: OperatorOption = "", as_json: JsonOption = False) -> None:
+    """Take back what `fix` sent to a router for a finding, where the router still shows it."""
+    with common.acting(operator) as (_, operator_id):
+        pass
+    said = wiring.undo(common.databases(), common.box(), operator_id, number, actor=common.actor())
+    common.show_one({"number": number, "said": said}, as_json=as_json)
 
 
 def _row(listed: Listed) -> dict[str, Any]:

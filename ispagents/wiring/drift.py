@@ -40,6 +40,16 @@ def fix(databases: Databases, box: SecretBox, operator_id: int, number: int, *, 
     return asyncio.run(fixed())
 
 
+def undo(databases: Databases, box: SecretBox, operator_id: int, number: int, *, actor: str) -> str:
+    """Take back what `fix` sent for a finding; a sentence about it. Raises Refused and NotFound."""
+
+    async def undone() -> str:
+        async with _drift(databases, box) as drift:
+            return await drift.undo(operator_id, number, actor=actor)
+
+    return asyncio.run(undone())
+
+
 @asynccontextmanager
 async def _drift(databases: Databases, box: SecretBox) -> AsyncIterator[Drift]:
     engine = databases.engine(Role.WORKER, pool=1)

@@ -59,6 +59,8 @@ def test_from_run_to_fixed(town: Any, device: RouterOs, database: Database) -> N
     assert device.rows("/queue/simple") == []
     assert town.ok("drift", "show", number)["gone_at"] is not None
     assert "is gone already" in town.refused("drift", "fix", number)
+    assert "taken back" in town.ok("drift", "undo", number)["said"]
+    assert [row["comment"] for row in device.rows("/queue/simple")] == [OLD]
     said = town("drift", "fix", number, local, "--json")
     assert said.code == 1
     assert [row["done"] for row in said.json] == [False, False]
@@ -67,7 +69,9 @@ def test_from_run_to_fixed(town: Any, device: RouterOs, database: Database) -> N
         events = connection.execute(
             "SELECT event, actor LIKE 'cli:%' FROM audit_events WHERE event LIKE 'drift:%' ORDER BY id"
         ).fetchall()
-    assert events == [(f"drift:finding:{what}", True) for what in ("leave", "show", "fix", "outcome")]
+    assert events == [
+        (f"drift:finding:{what}", True) for what in ("leave", "show", "fix", "outcome", "undo", "outcome")
+    ]
     assert "hill" in town("drift", "list").out
 
 
@@ -93,11 +97,12 @@ def test_nonsense_is_refused_in_one_sentence(isp: Any) -> None:
     assert isp.ok("drift", "list") == []
     assert isp.ok("drift", "run") == []
     for word in ("0", "-1", "x", "9" * 30, "1.5"):
-        for command in ("show", "leave", "fix"):
+        for command in ("show", "leave", "fix", "undo"):
             isp.refused("drift", command, word)
     assert "no finding 7" in isp.refused("drift", "show", "7")
     assert "no finding 7" in isp.refused("drift", "leave", "7", "--reason", "why")
     assert "no finding 7" in isp.refused("drift", "fix", "7")
+    assert "no finding 7" in isp.refused("drift", "undo", "7")
     assert "nobody" in isp.refused("drift", "run", "nobody")
     isp.refused("drift", "list", "--router", "nobody")
     isp.refused("drift", "list", "--after", "x")

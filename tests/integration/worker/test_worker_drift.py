@@ -44,6 +44,11 @@ def fix(town: HeldTown, number: int) -> str:
     return _with_drift(town, lambda drift: drift.fix(town.isp.operator_id, number, actor="a test"))
 
 
+def undo(town: HeldTown, number: int) -> str:
+    """A person takes it back."""
+    return _with_drift(town, lambda drift: drift.undo(town.isp.operator_id, number, actor="a test"))
+
+
 def found(town: HeldTown, *, left: bool = False) -> dict[str, Listed]:
     """The open findings after a run, by kind; there is one of each at most."""
     ran = run(town)
@@ -139,21 +144,33 @@ def test_an_orphan_goes_with_its_way_back_and_foreign_items_stay(town):
     one = found(town)["orphan"]
 
     assert commands(one) == ['/queue simple remove [find name="old"]']
-    undo = one.finding.proposal["commands"][0]["undo"]
-    assert undo.startswith("/queue simple add ")
-    assert 'name="old"' in undo
+    back = one.finding.proposal["commands"][0]["undo"]
+    assert back.startswith("/queue simple add ")
+    assert 'name="old"' in back
     town.device.set("/queue/simple", "old", max_limit="2M/2M")
     with pytest.raises(Refused, match="not as it was"):
         fix(town, one.finding.id)
     one = found(town)["orphan"]
     assert fix(town, one.finding.id).startswith("Done and read back")
     assert town.rows("/queue/simple") == before
+    undo(town, one.finding.id)
+    assert sorted(row["name"] for row in town.rows("/queue/simple")) == sorted(
+        ["old", *(row["name"] for row in before)]
+    )
+    assert found(town)["orphan"].finding.id > one.finding.id
+    with pytest.raises(Refused, match="Nothing was sent"):
+        undo(town, one.finding.id)
     with town.database.as_superuser() as connection:
         events = connection.execute(
             "SELECT event, data->'commands'->0->>1 FROM audit_events WHERE event LIKE 'drift:%' ORDER BY id"
         ).fetchall()
-    assert [event for event, _ in events] == ["drift:finding:fix", "drift:finding:outcome"]
-    assert events[0][1] == undo.replace("1000000/1000000", "2000000/2000000")
+    assert [event for event, _ in events] == [
+        "drift:finding:fix",
+        "drift:finding:outcome",
+        "drift:finding:undo",
+        "drift:finding:outcome",
+    ]
+    assert events[0][1] == back.replace("1000000/1000000", "2000000/2000000")
 
 
 def test_a_finding_is_left_until_something_else_is_seen(town):
@@ -272,6 +289,19 @@ def test_the_walled_garden_is_put_back_where_it_belongs(town):
     assert "let all pass" in one.finding.cause
     fix(town, one.finding.id)
     assert "garden_misplaced" not in found(town)
+    undo(town, one.finding.id)
+    assert "let all pass" in found(town)["garden_misplaced"].finding.cause
+
+
+def test_an_orphan_with_a_password_is_not_brought_back_without_it(town):
+    """The password is kept nowhere, so nobody gets in without one: a person types the command."""
+    town.device.add("/ppp/secret", name="old", password="made up", comment="ispagents:service-9999")
+    one = found(town)["orphan"]
+    assert "password=***" in one.finding.proposal["commands"][0]["undo"]
+    fix(town, one.finding.id)
+    with pytest.raises(Refused, match="held a password"):
+        undo(town, one.finding.id)
+    assert town.rows("/ppp/secret") == []
 
 
 def test_a_router_that_forgot_radius_is_found(town):
