@@ -21,7 +21,7 @@ from network.routeros.target import API_PORT, API_SSL_PORT, Limits, RouterTarget
 from network.routeros.verbs import Applied, apply_all, observe
 from policy.changes.enforcement import Enforcement
 from policy.errors import PolicyError
-from policy.routeros.cuts import Cut, cut_changes, cuts, removal_cuts
+from policy.routeros.cuts import Cut, cut_changes, cuts, gives_otherwise, removal_cuts
 from policy.routeros.difference import difference, proved
 from policy.routeros.objects import Change, Conflict, Item, Plan, Verb, Wanted
 from policy.routeros.reading import Reading
@@ -239,12 +239,20 @@ def _cuts(work: _Work) -> tuple[Cut, ...]:
     An attempt before this one may have written everything, and vanished before it came to this.
     """
     claimed = work.claimed
-    again = claimed.attempt > 1 or claimed.in_doubt
-    if work.problem or not (again or any(_is_felt(change) for change in work.plan.changes)):
+    felt = any(_is_felt(change) for change in work.plan.changes)
+    if work.problem or not (felt or claimed.attempt > 1 or claimed.in_doubt):
         return ()
+    ended = _ended(work)
+    # What drops somebody is in doubt from before it is sent: where it is not, no attempt before this one sent it.
+    return ended if felt or claimed.in_doubt or not any(cut.drops for cut in ended) else ()
+
+
+def _ended(work: _Work) -> tuple[Cut, ...]:
+    claimed = work.claimed
     if claimed.leaves:
         return removal_cuts(claimed.line)
-    return cuts(claimed.line, claimed.before, claimed.access, claimed.style)
+    before = None if any(gives_otherwise(change) for change in work.plan.changes) else claimed.before
+    return cuts(claimed.line, before, claimed.access, claimed.style)
 
 
 def _is_felt(change: Change) -> bool:

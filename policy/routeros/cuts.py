@@ -66,6 +66,18 @@ def removal_cuts(line: Line) -> tuple[Cut, ...]:
     return _ended(line, "The router no longer holds this service, so its session ends.")
 
 
+def gives_otherwise(change: Change) -> bool:
+    """Whether a command changes what the next login is given, so that a session which is up has something else.
+
+    Comparing accesses does not tell: the style of the router or the address of the service may have changed, or
+    somebody's hand.
+    """
+    command = change.command
+    if command.menu not in (menus.PPP_SECRET, menus.HOTSPOT_USER) or command.verb != Verb.SET:
+        return False
+    return any(name != "comment" and name not in _AT_LOGIN_ONLY for name, _ in command.fields)
+
+
 def cut_changes(wanted: Iterable[Cut], observed: Observed) -> tuple[Change, ...]:
     """The commands that end what was found, each row once. A session that was ended comes back by itself, or not."""
     seen: set[tuple[str, str]] = set()
