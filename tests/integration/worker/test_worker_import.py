@@ -10,6 +10,7 @@ from fixtures_database import ACTOR, BOX
 from held_town import HeldTown, held_town
 
 from policy.inspection.compare import Verdict
+from simulators.routeros import Break
 from sql.errors import Refused
 from sql.models import Evidence, Import, ImportRow, Operator, Router, Service
 from sql.onboarding.openings import Opened
@@ -122,6 +123,24 @@ def test_secrets_become_ours_by_a_mark_and_then_live_like_any_other(database):
         town.device.do(lambda device: device.ppp_login("anna", PASSWORD))
         assert town.device.do(lambda device: device.standing("anna")).download_bps == 50_000_000
         assert {row.verdict for row in previewed(town).rows} == {Verdict.SAME}
+
+
+@pytest.mark.parametrize("broken", [Break.BEFORE, Break.MID_REPLY])
+def test_a_router_that_dies_meanwhile_drops_nobody(database, broken):
+    """Marked again by the next attempt; who is online stays so, though nobody knows what his session was given."""
+    with held_town(database) as town:
+        secrets(town, "anna", "bert")
+        town.device.do(lambda device: device.ppp_login("anna", PASSWORD))
+        before = everything(town)
+        town.device.break_next("/ppp/secret/set", broken)
+        done = applied(town, previewed(town))
+        assert {step.state for one in done for step in town.steps(one.service)} & {"retrying", "unverified", "started"}
+        with town.database.as_superuser() as connection:
+            connection.execute("UPDATE steps SET due_at = now()")
+            connection.execute("UPDATE router_health SET left_alone_until = NULL")
+        town.settle()
+        assert {step.state for one in done for step in town.steps(one.service)} == {"verified"}
+        assert everything(town) == before
 
 
 def test_openings_that_wait_for_a_person_are_one_batch_that_drops_nobody(database):
