@@ -83,6 +83,13 @@ def current_bytes(folder: Path) -> int:
         return 0
 
 
+def waiting_s(folder: Path) -> float:
+    """For how long the oldest file has waited that was taken over; 0 where none was."""
+    oldest = min((path.name for path in folder.glob(f"{NAME}.*{TAKEN}")), default="")
+    moment_ns = oldest.removeprefix(f"{NAME}.").removesuffix(TAKEN)
+    return max(0.0, (time.time_ns() - int(moment_ns)) / 1e9) if moment_ns.isdigit() else 0.0
+
+
 def read_text(text: str) -> Record | Unreadable:
     """One record from its text."""
     data = text.encode()

@@ -7,6 +7,7 @@ marker moves by that. Then everything is taken in from the oldest on, and the ne
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,8 +16,18 @@ from typing import Any
 import psycopg
 import structlog
 
-from edge.detail_file import Record, TakenFile, Unreadable, current_bytes, read_text, take_over, waiting_bytes
+from edge.detail_file import (
+    Record,
+    TakenFile,
+    Unreadable,
+    current_bytes,
+    read_text,
+    take_over,
+    waiting_bytes,
+    waiting_s,
+)
 from edge.records import UnfitRecord, read_login_note, read_report
+from radius_module.space import RESERVED_BYTES
 from sql import ingestion, logins, spool
 from sql.reports import LoginNote, Report
 
@@ -51,7 +62,7 @@ class Ingester:
         self._spool = spool
         self._node = node
         self._rolled: TakenFile | None = None
-        self._looked_at = -LOOK_EVERY_S
+        self._looked_at = self._told_at = -LOOK_EVERY_S
         self._newest = ""
 
     def waiting_bytes(self) -> int:
@@ -87,6 +98,7 @@ class Ingester:
             self._rolled.close()
             self._rolled = None
         while not stopping():
+            self._tell_room(connection)
             self._replay(connection)
             took = self._take_logins(connection, stopping)
             files = take_over(self._spool / ACCOUNTING)
@@ -112,6 +124,7 @@ class Ingester:
             done_bytes = spool.taken_bytes(connection, self._node, marker)
             for portion in _portions(taken.records(done_bytes)):
                 if folder == ACCOUNTING and time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+                    self._tell_room(connection)
                     self._look_at_newest(connection, taken, stopping)
                 self._store_whole(connection, folder, marker, portion)
                 if stopping():
@@ -145,6 +158,21 @@ class Ingester:
             self._store_state(connection, taken, left_bytes, stopping)
         self._newest = max([self._newest, taken.path.name, *(path.name for path in newer)])
         self._looked_at = time.monotonic()
+
+    def _tell_room(self, connection: psycopg.Connection[Any]) -> None:
+        """How much room the spool has and how old what waits is, for `ispagents status`; every few seconds."""
+        if time.monotonic() - self._told_at < LOOK_EVERY_S:
+            return
+        self._told_at = time.monotonic()
+        disk = os.statvfs(self._spool)
+        free_bytes = disk.f_bavail * disk.f_frsize
+        spool.tell_room(
+            connection,
+            self._node,
+            free_bytes=free_bytes,
+            oldest_s=waiting_s(self._spool / ACCOUNTING),
+            refuses=free_bytes < RESERVED_BYTES,
+        )
 
     def _store_state(
         self,

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     `audit_anchor_file` gets a line for the end of each operator's audit when it has moved, at most once a minute.
     `audit_anchor_url`, an address of Apprise's such as mailtos://..., is told them at most once an hour.
     `web_sign_ins_a_minute`: how many tries one address has.
+    `accounting_months`: how long every single accounting record is kept; sessions and usage stay.
     """
 
     model_config = SettingsConfigDict(env_prefix="ISPAGENTS_", extra="forbid")
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     web_sign_ins_a_minute: Annotated[int, Field(ge=1, le=10_000)] = 20
     node_name: Annotated[str, Field(min_length=1, max_length=253)] = Field(default_factory=socket.gethostname)
     node_address: Address = "127.0.0.1"
+    accounting_months: Annotated[int, Field(ge=1, le=120)] = 12
     audit_anchor_file: Annotated[Path, AfterValidator(_whole_path)] | None = None
     audit_anchor_url: SecretStr | None = None
     database_owner_url: SecretStr | None = None

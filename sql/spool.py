@@ -64,3 +64,11 @@ def end_replay(connection: Connection[Any], reject_id: int, reason: str) -> None
         "replayed_at = CASE WHEN %(reason)s = '' THEN clock_timestamp() END WHERE id = %(id)s",
         {"reason": reason, "id": reject_id},
     )
+
+
+def tell_room(connection: Connection[Any], node: str, *, free_bytes: int, oldest_s: float, refuses: bool) -> None:
+    """How much room a node's spool has, for how long its oldest file waits, and whether records are refused."""
+    connection.execute(
+        "UPDATE nodes SET spool_free_bytes = %s, spool_oldest_s = %s, spool_refuses = %s WHERE name = %s",
+        (free_bytes, oldest_s, refuses, node),
+    )

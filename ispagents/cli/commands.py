@@ -48,6 +48,7 @@ from ispagents.cli import (
     service,
     service_money,
     service_place,
+    spool,
     standing,
     subscriber,
     subscriber_import,
@@ -88,6 +89,7 @@ NOUNS = {
     "channel": channel.app,
     "template": template.app,
     "notice": notice.app,
+    "spool": spool.app,
     "db": db.app,
 }
 

@@ -22,6 +22,8 @@ from sql.roles import Role
 
 SKEW_RED_S = 5.0
 SILENT_RED_S = 10.0
+SPOOL_LOW_BYTES = 512 * 2**20
+SPOOL_LATE_S = 300.0
 
 
 def status(as_json: JsonOption = False) -> None:
@@ -110,7 +112,9 @@ def _database_says() -> tuple[list[dict[str, Any]], dict[str, int]]:
             rows = connection.execute(
                 text("""
                 SELECT name, host(address) AS address, generation, snapshot::text AS snapshot, services, lag_s,
-                    clock_skew_s, spool_waiting AS spool_waiting_bytes, reported_at FROM nodes ORDER BY name
+                    clock_skew_s, spool_waiting AS spool_waiting_bytes, spool_free_bytes, spool_oldest_s, spool_refuses,
+                    reported_at
+                FROM nodes ORDER BY name
                 """)
             )
             nodes = [dict(row) for row in rows.mappings()]
@@ -130,6 +134,21 @@ def _node_problems(node: dict[str, Any]) -> list[str]:
         problems.append(f"edge of {node['name']} has not reported for {silent_s:.0f} s")
     if abs(node["clock_skew_s"]) > SKEW_RED_S:
         problems.append(f"the clock of {node['name']} is {node['clock_skew_s']:.1f} s off the database's")
+    if node["spool_refuses"]:
+        problems.append(
+            f"the disk of {node['name']} is full, so accounting is not acknowledged and routers send it again; "
+            "make room"
+        )
+    elif node["spool_free_bytes"] is not None and node["spool_free_bytes"] < SPOOL_LOW_BYTES:
+        problems.append(
+            f"the disk of {node['name']} is nearly full: {node['spool_free_bytes'] >> 20} MiB are left, and below 16 "
+            "accounting is not taken any more; make room"
+        )
+    if node["spool_oldest_s"] > SPOOL_LATE_S:
+        problems.append(
+            f"accounting on {node['name']} has waited for {node['spool_oldest_s'] / 60:.0f} minutes: who is online is "
+            "known, but bytes are still being counted"
+        )
     return problems
 
 

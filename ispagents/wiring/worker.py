@@ -23,6 +23,7 @@ from worker.health import HealthWatch
 from worker.jobs import DatabaseLost, build_app, quiet_jobs, run
 from worker.notice_gateway import check
 from worker.sealing import Anchors
+from worker.sessions import SessionWatch
 
 log = structlog.get_logger("worker")
 
@@ -57,6 +58,7 @@ async def _main(state: StateFolder, settings: Settings) -> None:
     box = secret_box(state)
     anchors = _anchors(settings)
     down = False
+    sessions = SessionWatch(engine, settings.accounting_months)
     async with Transport(settings.node_address) as transport, Keeper() as keeper:
         while not stop.is_set():
             routers = RouterWorker(engine, transport, box, stop.is_set)
@@ -64,7 +66,7 @@ async def _main(state: StateFolder, settings: Settings) -> None:
             try:
                 ready = (state.run / WORKER_READY).touch
                 looking = (engine, keeper, box, settings.node_name)
-                beside = (HealthWatch(*looking).keep, Drift(*looking).keep)
+                beside = (HealthWatch(*looking).keep, Drift(*looking).keep, sessions.keep)
                 await run(app, conninfo, engine, settings.node_name, stop, ready, anchors, box, beside)
             except DatabaseLost as lost:
                 if not down:

@@ -9,9 +9,10 @@ from edge_node import BEGAN, Edge, Line, eventually
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge import ingester as ingester_module
 from edge.detail_file import NAME, TakenFile
 from edge.ingester import LOGINS
-from sql import intent
+from sql import intent, spool
 
 SESSION = (
     "SELECT extract(epoch FROM started_at - %s)::int, extract(epoch FROM last_seen_at - %s)::int, "
@@ -392,3 +393,74 @@ def test_without_the_database_the_spool_waits_and_nothing_is_lost(edge, isp, tow
     assert [row[3:8] for row in sessions(edge, line)] == [("stop", "", 400, 7, 7)]
     assert usage(edge, line.service_id) == (7, 7)
     assert not (edge.folder / "spool" / "accounting" / NAME).exists()
+
+
+def test_a_record_that_was_set_aside_is_taken_in_when_somebody_asks(edge, isp, tower):
+    """Its router is made known, and the record counts once; what is still refused stays with its reason."""
+    line = online(isp, tower)
+    strange = line.record("Stop", 60, 5, 6, Packet_Src_IP_Address="203.0.113.99", Tmp_String_0=None)
+    edge.take(line.record("Start"), strange, "broken\n\n")
+    assert [reason for reason, _ in rejects(edge)] == [
+        "a record has no attributes",
+        "the source 203.0.113.99 is no router that we know",
+    ]
+    other = isp.router("new", "203.0.113.99")
+    ask = "UPDATE spool_rejects SET state = 'asked'"
+    with edge.database.as_superuser() as connection:
+        connection.execute(ask)
+
+    edge.take(line.record("Interim-Update", 10))
+
+    assert edge.rows("SELECT state FROM spool_rejects ORDER BY id") == [("aside",), ("replayed",)]
+    assert [row[6:8] for row in sessions(edge, Line(other, "anna"))] == [(5, 6)]
+    assert usage(edge, line.service_id) == (5, 6)
+
+
+def test_with_a_long_backlog_the_newest_state_is_known_first(edge, isp, tower, monkeypatch):
+    """Who is online is stored before the history is counted, which then is counted from its beginning, once."""
+    monkeypatch.setattr(ingester_module, "LONG_BYTES", 10_000)
+    monkeypatch.setattr(ingester_module, "NEWEST_BYTES", 4_000)
+    monkeypatch.setattr(ingester_module, "BATCH_RECORDS", 5)
+    line = online(isp, tower)
+    edge.spool(line.record("Start"), *(line.record("Interim-Update", 60 * n, n * 10, n * 20) for n in range(1, 90)))
+    seen = []
+    original = spool.mark_taken
+
+    def looking(connection, *arguments):
+        rows = connection.execute(
+            "SELECT upload_bytes, counted_upload_bytes, last_seen_at - started_at FROM sessions"
+        ).fetchall()
+        seen.append(rows[0])
+        original(connection, *arguments)
+
+    monkeypatch.setattr(spool, "mark_taken", looking)
+    edge.drain()
+
+    assert seen[0][0] == 890
+    assert seen[0][1] == 40
+    assert usage(edge, line.service_id) == (890, 1780)
+    hours = edge.rows("SELECT upload_bytes FROM usage_hours ORDER BY hour")
+    assert hours == [(590,), (300,)]
+    assert edge.rows("SELECT count(*) FROM accounting_records") == [(90,)]
+
+
+def test_without_the_database_long_files_are_put_aside(edge, isp, tower, monkeypatch):
+    """So that a long backlog lies in files in order of time; nothing is lost by that."""
+    monkeypatch.setattr(ingester_module, "ROLL_BYTES", 1)
+    line = online(isp, tower)
+    edge.take_database_away()
+    stop = threading.Event()
+    thread = threading.Thread(target=edge.ingester().run, args=(stop.is_set,))
+    thread.start()
+    try:
+        for number in range(3):
+            edge.spool(line.record("Interim-Update", number, number, number))
+            eventually(lambda: not (edge.folder / "spool" / "accounting" / NAME).exists())
+        assert len(edge.waiting()) == 3
+        edge.give_database_back()
+        eventually(lambda: not edge.waiting())
+    finally:
+        stop.set()
+        thread.join()
+
+    assert usage(edge, line.service_id) == (2, 2)
