@@ -68,6 +68,13 @@ UPDATE drift_findings SET gone_at = clock_timestamp()
 WHERE operator_id = :operator AND router_id = :router AND gone_at IS NULL AND seen_at < :began
     AND NOT (left_at IS NOT NULL AND kind = ANY(CAST(:of_sessions AS text[])) AND seen_at > :kept)
 """)
+# Nobody looks any more whether these are still so.
+_FORGET = text("""
+UPDATE drift_findings SET gone_at = clock_timestamp() FROM routers
+WHERE drift_findings.operator_id = :operator AND drift_findings.gone_at IS NULL
+    AND routers.operator_id = :operator AND routers.id = drift_findings.router_id
+    AND (routers.removed_at IS NOT NULL OR routers.api_username IS NULL)
+""")
 _PRUNE = (
     text("""
     DELETE FROM drift_findings WHERE ctid = ANY(ARRAY(SELECT ctid FROM drift_findings
@@ -265,8 +272,12 @@ def note_commands(
 
 
 def prune(session: DatabaseSession, operator_id: int) -> int:
-    """Forget a portion of what is gone or done for long. Returns the most of a kind; `PRUNED_AT_ONCE` is a portion."""
+    """Close what routers without an API were found with, and forget a portion of what is gone or done for long.
+
+    Returns the most of a kind; `PRUNED_AT_ONCE` is a whole portion.
+    """
     values = {"operator": operator_id, "until": database_time(session) - HISTORY, "most": PRUNED_AT_ONCE}
+    session.execute(_FORGET, {"operator": operator_id})
     return max(len(session.execute(statement, values).all()) for statement in _PRUNE)
 
 

@@ -103,7 +103,9 @@ def plan_state(plan: Plan) -> list[object]:
 def proposal_document(finding: Finding) -> dict[str, Any]:
     """The proposal as it is stored: commands with their reverse, without secrets."""
     rows = plan_rows(finding.plan)
-    shown = [{"command": _cut(row.command), "undo": _cut(row.undo), "why": row.why} for row in rows[:COMMANDS_MOST]]
+    shown = [
+        {"command": _cut(row.command), "undo": _cut(row.undo), "why": escaped(row.why)} for row in rows[:COMMANDS_MOST]
+    ]
     document: dict[str, Any] = {"mender": finding.mender.value, "action": finding.action, "commands": shown}
     if len(rows) > COMMANDS_MOST:
         document["more"] = len(rows) - COMMANDS_MOST
@@ -113,8 +115,8 @@ def proposal_document(finding: Finding) -> dict[str, Any]:
 
 
 def cause_text(finding: Finding) -> str:
-    """The cause as it is stored."""
-    return _cut(finding.cause, CAUSE_LETTERS_MOST)
+    """The cause as it is stored: on one line, whatever a router said."""
+    return _cut(escaped(finding.cause), CAUSE_LETTERS_MOST)
 
 
 def listed(sentences: Iterable[str]) -> str:

@@ -12,12 +12,12 @@ from simulators.nas import Nas
 from simulators.routeros import ApiUser, RouterOs, RouterOsSettings
 from simulators.settings import Client, NasSettings
 from sql import customers
-from sql.drift import Listed, findings, leave
+from sql.drift import Listed, findings, leave, prune
 from sql.errors import Refused
 from sql.models import DriftFinding, DriftRun, Router, Service
 from sql.placing import place_service
 from sql.roles import Role
-from sql.router_store import set_api
+from sql.router_store import remove_router, set_api
 from worker.drift import Drift, Ran
 
 GARDEN = {"garden": {"pay_address": "10.255.0.1"}}
@@ -208,6 +208,14 @@ def test_a_local_user_past_radius_and_a_stranger_online_are_found(town):
     with pytest.raises(Refused, match="not ours"):
         fix(town, stranger.finding.id)
 
+    with town.isp.web() as session:
+        leave(session, session.get_one(DriftFinding, stranger.finding.id), reason="our own VPN", actor="a test")
+    (row,) = town.device.rows("/ppp/active")
+    town.device.remove("/ppp/active", row[".id"])
+    assert "online_unknown" in found(town, left=True)  # people come and go
+    town.device.do(lambda device: device.ppp_login("friend of the technician", "made up"))
+    assert "online_unknown" not in found(town)
+
 
 def test_a_suspended_customer_with_full_access_is_found_and_a_paid_one_behind_the_wall(town):
     """Router against billing: who is restricted has to be in the list, and who has paid must not be."""
@@ -291,6 +299,39 @@ def test_the_walled_garden_is_put_back_where_it_belongs(town):
     assert "garden_misplaced" not in found(town)
     undo(town, one.finding.id)
     assert "let all pass" in found(town)["garden_misplaced"].finding.cause
+
+
+def test_what_a_removed_router_was_found_with_is_over_and_old_things_are_forgotten(town):
+    """Nobody looks there any more; what is gone is kept for a quarter."""
+    town.device.add("/queue/simple", name="old", target="10.7.0.1", comment="ispagents:service-9999")
+    assert "orphan" in found(town)
+    with town.isp.web() as session:
+        remove_router(session, session.get_one(Router, town.router.id), actor="a test")
+    with town.isp.worker() as session:
+        assert prune(session, town.isp.operator_id) == 0
+    with town.isp.web() as session:
+        assert findings(session, town.isp.operator_id) == []
+    with town.database.as_superuser() as connection:
+        connection.execute("UPDATE drift_findings SET gone_at = gone_at - interval '91 days'")
+        connection.execute("UPDATE drift_runs SET started_at = started_at - interval '91 days'")
+    with town.isp.worker() as session:
+        assert prune(session, town.isp.operator_id) > 0
+    with town.database.as_superuser() as connection:
+        assert connection.execute("SELECT count(*) FROM drift_findings").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM drift_runs").fetchone() == (0,)
+
+
+def test_a_router_that_says_unprintable_things_is_told_in_one_line(town):
+    """Line breaks, control letters, bytes that are no UTF-8: stored and shown, and nothing breaks."""
+    for name in ("two\nlines", "\x1b[31m", "zażółć \u202e", "x" * 300):
+        town.device.add("/ppp/secret", name=name, password="made up", remote_address="10.66.0.1")
+        town.device.do(lambda device, name=name: device.ppp_login(name, "made up"))
+    assert run(town).error == ""
+    with town.isp.web() as session:
+        told = [one.finding for one in findings(session, town.isp.operator_id)]
+    strangers = [one for one in told if one.kind == "online_unknown"]
+    assert len(strangers) == 4
+    assert all(one.cause.isprintable() and one.key.isprintable() for one in strangers)
 
 
 def test_an_orphan_with_a_password_is_not_brought_back_without_it(town):
