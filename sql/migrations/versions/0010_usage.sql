@@ -212,6 +212,26 @@ ALTER TABLE nodes
     ADD COLUMN spool_oldest_s double precision NOT NULL DEFAULT 0,
     ADD COLUMN spool_refuses boolean NOT NULL DEFAULT false;
 
+-- Customers are told at shares of their quota.
+ALTER TABLE notice_channels
+    DROP CONSTRAINT notice_channels_events_check,
+    ADD CONSTRAINT notice_channels_events_check CHECK (cardinality(events) > 0
+        AND events <@ ARRAY['invoice', 'reminder', 'restricted', 'restored', 'receipt', 'usage']);
+ALTER TABLE notice_templates
+    DROP CONSTRAINT notice_templates_event_check,
+    ADD CONSTRAINT notice_templates_event_check
+        CHECK (event IN ('invoice', 'reminder', 'restricted', 'restored', 'receipt', 'usage'));
+ALTER TABLE notices
+    DROP CONSTRAINT notices_event_check,
+    ADD CONSTRAINT notices_event_check
+        CHECK (event IN ('invoice', 'reminder', 'restricted', 'restored', 'receipt', 'usage'));
+-- Operators with a state of usage that changes by itself now.
+CREATE FUNCTION operators_with_usage() RETURNS TABLE (operator_id bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+    AS $$ SELECT DISTINCT operator_id FROM public.usage_states WHERE valid_until <= now() $$;
+REVOKE EXECUTE ON FUNCTION operators_with_usage() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION operators_with_usage() TO ispagents_worker;
+
 -- A whole calendar marks the debtors once, not once for each of its days.
 DROP TRIGGER holidays_review ON holidays;
 CREATE FUNCTION review_debtors_of_days() RETURNS trigger LANGUAGE plpgsql AS $$
