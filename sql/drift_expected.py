@@ -112,6 +112,8 @@ def _held(
     ).all()
     style = read_style(router.style)
     decider = Decider(session, operator)
+    known = [read_service(service.authorised or {}) for service in missing]
+    decider.load({one.plan_version_id for one in known}, [one.service_id for one in known])
     for service in missing:
         if service.authorised_at is not None and service.authorised_at > now - SETTLES:
             continue
@@ -196,7 +198,7 @@ def _customers(
     ).all()
     facts = {service.id: read_service(service.authorised) for service in services if service.authorised is not None}
     decider = Decider(session, operator)
-    decider.load({one.plan_version_id for one in facts.values()})
+    decider.load({one.plan_version_id for one in facts.values()}, list(facts))
     working = set(
         session.scalars(
             select(Step.service_id).where(

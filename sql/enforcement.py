@@ -25,6 +25,7 @@ from policy.changes.enforcement import (
 from policy.changes.intent import ChangeKind
 from policy.changes.route import Route, RouteKind, choose
 from policy.changes.settle import choose_unsettled
+from policy.reasons import Reason
 from policy.stamp import same_format, stamp
 from sql.among import among
 from sql.healing import Healing
@@ -71,6 +72,10 @@ class _Cause(NamedTuple):
 
 
 _BY_ITSELF = _Cause(BY_ITSELF_PRIORITY, "The plan gives another access from this time on. ")
+_BY_USAGE = _Cause(BY_ITSELF_PRIORITY, "By what was used the plan gives another access now. ")
+_OLDEST = _Cause(
+    BY_ITSELF_PRIORITY, "More devices are online than the plan allows, and this one has been for longest. "
+)
 _DRIFT = _Cause(
     HEALING_PRIORITY,
     "No change is under way, but the session has another access than the authorised one: it is healed. ",
@@ -193,6 +198,8 @@ class _Planner:
     def _cause(self, one: Target) -> _Cause:
         """A change that has not reached the session yet, the plan's own clock, or drift."""
         live, service = one.session, one.service
+        if one.access.reason == Reason.TOO_MANY_SESSIONS:
+            return _OLDEST
         given_at = live.applied_at or live.started_at
         change = self._changes.get(service.authorised_change_id or 0)
         if live.applied_stamp is None and (change is None or change.kind == ChangeKind.OPEN):
@@ -201,8 +208,11 @@ class _Planner:
             before = live.applied_stamp is not None and live.applied_stamp == change.from_stamp
             if before or service.authorised_at > given_at - START_SLACK:
                 return _Cause(PRIORITIES[ChangeKind(change.kind)])
+        applied = self._known.get(live.applied_stamp or "")
         if live.applied_stamp == stamp(self._targets.at(one, given_at)):
             return _BY_ITSELF
+        if applied is not None and self._targets.could_have_given(one, applied, given_at):
+            return _BY_USAGE
         return _DRIFT
 
     def _add(self, one: Target, route: Route, cause: _Cause) -> None:

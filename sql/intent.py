@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from sql.approving import Judge
 from sql.errors import NotFound, Refused
 from sql.jobs import defer_enforce, driver_connection
 from sql.live import held_services, live_sessions
-from sql.models import Approval, Change, Operator, Service
+from sql.models import Approval, Change, Operator, Service, UsageState
 from sql.wanted import Decider, authorised_facts
 
 REVIEWS_AT_ONCE = 200
@@ -61,6 +62,8 @@ class Desk:
         self._live = live_sessions(self._session, self._operator.id, services)
         self._held = held_services(self._session, self._operator.id, services)
         self._judge.load(services)
+        documents = [one for change in changes for one in (change.from_facts, change.to_facts) if one]
+        self._decider.load({read_service(one).plan_version_id for one in documents}, services)
 
     def approve(self, seen: list[tuple[Change, str]], by: str) -> dict[int, bool | Refused]:
         """Approve changes as they were seen, in a fixed number of statements. By id: as `approve`, or why not."""
@@ -169,18 +172,34 @@ def renew_authorised(session: Session, operator_id: int, now: datetime, most: in
         .limit(most)
         .with_for_update(skip_locked=True, key_share=True)
     ).all()
-    if not services:
-        return []
-    operator = session.get_one(Operator, operator_id)
-    decider = Decider(session, operator)
+    if services:
+        _renew(session, operator_id, services, now)
+    return [service.id for service in services]
+
+
+def renew_limited(session: Session, operator_id: int, service_ids: Collection[int], now: datetime) -> None:
+    """The stamp of those of these services that have a state of usage, by what they have used by now."""
+    services = session.scalars(
+        select(Service)
+        .join(UsageState, UsageState.service_id == Service.id)
+        .where(Service.operator_id == operator_id, among(Service.id, service_ids), Service.authorised.is_not(None))
+        .order_by(Service.id)
+        .with_for_update(of=Service, key_share=True)
+        .execution_options(populate_existing=True)
+    ).all()
+    if services:
+        _renew(session, operator_id, services, now)
+
+
+def _renew(session: Session, operator_id: int, services: Sequence[Service], now: datetime) -> None:
+    decider = Decider(session, session.get_one(Operator, operator_id))
     facts = {service.id: read_service(service.authorised or {}) for service in services}
-    decider.load({one.plan_version_id for one in facts.values()})
+    decider.load({one.plan_version_id for one in facts.values()}, list(facts))
     accesses = [decider.access(facts[service.id], now) for service in services]
     remember(session, operator_id, accesses)
     for service, access in zip(services, accesses, strict=True):
         service.authorised_stamp, service.authorised_until = stamp(access), access.valid_until
     session.flush()
-    return [service.id for service in services]
 
 
 def remember(session: Session, operator_id: int, accesses: list[Access]) -> None:

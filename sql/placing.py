@@ -16,13 +16,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as DatabaseSession
 
 from policy.access import Access
-from policy.changes.enforcement import HEALING_PRIORITY, OPEN_STATES, PRIORITIES, Enforcement
+from policy.changes.enforcement import BY_ITSELF_PRIORITY, HEALING_PRIORITY, OPEN_STATES, PRIORITIES, Enforcement
 from policy.changes.intent import ChangeKind
 from policy.changes.route import RouteKind
 from policy.documents import read_service
 from policy.errors import PolicyError
 from policy.facts import Method, ServiceFacts
 from policy.mac import canonical_mac
+from policy.quota import outcomes
 from policy.routeros.placing import placement_stamp
 from policy.routeros.style import Style, read_style
 from policy.routeros.wanted import Line
@@ -105,6 +106,18 @@ class Placements:
             found.append(_placed(placement, service, router, styles[router.id], line, access, leaves=leaves))
         return found
 
+    def moved_by_itself(self, one: Placed) -> bool:
+        """Whether what the router holds is what the plan gave by other hours, or by what was used until then."""
+        placement = one.placement
+        if placement.applied_stamp is None or placement.applied_at is None:
+            return False
+        facts = read_service(one.service.authorised or {})
+        given = (
+            self._decider.access(facts, placement.applied_at, usage)
+            for usage in outcomes(self._decider.plan(facts.plan_version_id))
+        )
+        return placement.applied_stamp in {_stamp(one.line, access, one.style) for access in given}
+
 
 def _placed(
     placement: Placement, service: Service, router: Router, style: Style, line: Line, access: Access, *, leaves: bool
@@ -116,6 +129,14 @@ def _placed(
         return plain._replace(target_stamp=placement_stamp(line, access, style))
     except PolicyError as error:
         return plain._replace(problem=str(error))
+
+
+def _stamp(line: Line, access: Access, style: Style) -> str:
+    """The stamp of what a router would hold, "" where it cannot."""
+    try:
+        return placement_stamp(line, access, style)
+    except PolicyError:
+        return NOTHING_LEFT
 
 
 def _authorised(line: Line, facts: ServiceFacts) -> Line:
@@ -141,7 +162,8 @@ def place(
     Level-triggered: asked twice it does nothing the second time; a newer truth supersedes what has not started.
     """
     _begin(session, operator.id, service_ids)
-    found = Placements(session, operator).find(among(Placement.service_id, service_ids), now, lock=True)
+    placements = Placements(session, operator)
+    found = placements.find(among(Placement.service_id, service_ids), now, lock=True)
     if not found:
         return []
     last = _latest_steps(session, [one.placement.id for one in found])
@@ -154,6 +176,8 @@ def place(
         change = changes.get(one.service.authorised_change_id or 0)
         if not one.problem and _is_needed(session, one, last.get(one.placement.id), now):
             priority = _priority(one, change)
+            if priority == HEALING_PRIORITY and placements.moved_by_itself(one):
+                priority = BY_ITSELF_PRIORITY
             if priority != HEALING_PRIORITY or healing.take():
                 session.add(_step(one, priority))
                 planned.append((one.router, priority))

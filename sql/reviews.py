@@ -115,7 +115,8 @@ def _make_changes(session: Session, operator: Operator, found: list[Wanted], now
     decider = Decider(session, operator)
     pairs = [(one, authorised_facts(one.service)) for one in found]
     decider.load(
-        {one.facts.plan_version_id for one, _ in pairs} | {before.plan_version_id for _, before in pairs if before}
+        {one.facts.plan_version_id for one, _ in pairs} | {before.plan_version_id for _, before in pairs if before},
+        [one.service.id for one, _ in pairs],
     )
     latest = _latest_changes(session, [one.service.id for one in found])
     judge = Judge(session, operator, now)

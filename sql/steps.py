@@ -6,18 +6,30 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session as DatabaseSession
 
-from policy.access import Access
+from policy.access import Access, Kind
 from policy.changes.enforcement import HURRY_PRIORITY, LAST_PRIORITY, MOVES, OPEN_STATES, Enforcement
 from policy.changes.moves import move
 from policy.documents import read_service
-from policy.facts import Login, Method, ServiceFacts
+from policy.facts import AtLimit, Login, Method, PlanFacts, ServiceFacts
+from policy.fair_use import SpanUse
+from policy.quota import outcomes
+from policy.reasons import Reason
 from policy.stamp import stamp
 from sql.among import among
 from sql.models import Operator, Router, Service, Session, Step
 from sql.wanted import Decider
+
+# The device that came last stands first: `mac` is "" where a router tells none, and then each session is a device.
+_REPORTING = text("""
+SELECT id, service_id, CASE WHEN mac = '' THEN id::text ELSE mac END AS mac
+FROM sessions WHERE service_id = ANY(:services) AND ended_at IS NULL
+    AND last_seen_at + make_interval(secs => 2 * interim_interval_s) > :now
+ORDER BY service_id, started_at DESC, id DESC
+""")
+_ONE_TOO_MANY = Access(Kind.DENY, Reason.TOO_MANY_SESSIONS)
 
 
 class Target(NamedTuple):
@@ -57,10 +69,11 @@ class Targets:
         )
         rows = self._session.execute(query.with_for_update(of=Session) if lock else query).all()
         facts = {service.id: read_service(service.authorised or {}) for _, _, service in rows}
-        self._decider.load({one.plan_version_id for one in facts.values()})
+        self._decider.load({one.plan_version_id for one in facts.values()}, list(facts))
+        too_many = self._too_many(list(facts.values()), now)
         found = []
         for live, router, service in rows:
-            access = self._decide(live, service, facts[service.id], now)
+            access = _ONE_TOO_MANY if live.id in too_many else self._decide(live, service, facts[service.id], now)
             found.append(Target(live, router, service, facts[service.id], access, stamp(access)))
         return found
 
@@ -68,9 +81,48 @@ class Targets:
         """What is authorised now, as it would have been decided at another moment."""
         return self._decide(one.session, one.service, one.facts, moment)
 
-    def _decide(self, live: Session, service: Service, facts: ServiceFacts, now: datetime) -> Access:
+    def could_have_given(self, one: Target, applied: Access, moment: datetime) -> bool:
+        """Whether what is authorised now led to this access at another moment, by whatever was used by then."""
+        plan = self._decider.plan(one.facts.plan_version_id)
+        given = (self._decide(one.session, one.service, one.facts, moment, usage) for usage in outcomes(plan))
+        return _without_interim(applied) in map(_without_interim, given)
+
+    def _decide(
+        self,
+        live: Session,
+        service: Service,
+        facts: ServiceFacts,
+        now: datetime,
+        usage: tuple[SpanUse, ...] | None = None,
+    ) -> Access:
         login = Login(Method(live.method) if live.method else None, live.mac, live.router_id, live.port)
-        return self._decider.access_of_session(service, facts, login, now)
+        return self._decider.access_of_session(service, facts, login, now, usage)
+
+    def _too_many(self, facts: list[ServiceFacts], now: datetime) -> set[int]:
+        """The sessions beyond what their plans allow, where that ends the oldest: one query for all, or none.
+
+        Devices count and not sessions, and only those that still report: after a power cut nobody is ended by ghosts.
+        """
+        most = {one.service_id: plan.simultaneous_use for one in facts if (plan := self._ends_oldest(one)) is not None}
+        devices: dict[int, list[str]] = {}
+        ended = set()
+        if most:
+            for row in self._session.execute(_REPORTING, {"services": sorted(most), "now": now}):
+                known = devices.setdefault(row.service_id, [])
+                if row.mac not in known:
+                    known.append(row.mac)
+                if row.mac in known[most[row.service_id] :]:
+                    ended.add(row.id)
+        return ended
+
+    def _ends_oldest(self, facts: ServiceFacts) -> PlanFacts | None:
+        plan = self._decider.plan(facts.plan_version_id)
+        return plan if plan.simultaneous_use and plan.at_limit == AtLimit.END_OLDEST else None
+
+
+def _without_interim(access: Access) -> str:
+    """The stamp, but for how often the session reports: no step changes that, and near a limit it is another."""
+    return stamp(access._replace(interim_interval_s=0))
 
 
 def due_steps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,10 +12,13 @@ from sqlalchemy.orm import Session
 from policy.access import Access, decide
 from policy.documents import read_operator, read_plan, read_service, service_document
 from policy.facts import Bindings, Facts, Login, Method, OperatorFacts, PlanFacts, ServiceFacts
+from policy.fair_use import SpanUse
+from policy.quota import limits
 from policy.standing import Standing, network_standing
 from sql.among import among
 from sql.models import Operator, Override, Plan, PlanVersion, Service
 from sql.money.dunning import Standings
+from sql.tiers import usage_of
 
 
 class Wanted(NamedTuple):
@@ -94,32 +98,58 @@ class Decider:
         self._session = session
         self._operator = read_operator({"refusals": operator.refusals}, operator.id)
         self._plans: dict[int, PlanFacts] = {}
+        self._usage: dict[int, tuple[SpanUse, ...]] = {}
 
-    def load(self, plan_version_ids: set[int]) -> None:
-        """Read these plan versions in one query."""
+    def load(self, plan_version_ids: set[int], service_ids: Collection[int] = ()) -> None:
+        """Read these plan versions in one query, and in another what counts against these services, where limits do."""
         missing = plan_version_ids - self._plans.keys()
         if missing:
             for version in self._session.scalars(select(PlanVersion).where(among(PlanVersion.id, missing))):
                 self._plans[version.id] = read_plan(version.facts, version.id, version.name)
+        unknown = [one for one in service_ids if one not in self._usage]
+        if unknown and any(limits(plan) for plan in self._plans.values()):
+            self._usage |= usage_of(self._session, unknown)
+
+    def plan(self, plan_version_id: int) -> PlanFacts:
+        """A plan version."""
+        self.load({plan_version_id})
+        return self._plans[plan_version_id]
 
     def plan_name(self, plan_version_id: int) -> str:
         """The name of a plan version's plan."""
-        self.load({plan_version_id})
-        return self._plans[plan_version_id].name
+        return self.plan(plan_version_id).name
 
-    def access(self, facts: ServiceFacts, now: datetime) -> Access:
-        """What the service gets at `now`, whoever logs in."""
-        self.load({facts.plan_version_id})
-        return decide(Facts(self._operator, facts, self._plans[facts.plan_version_id]), Login(), now)
+    def access(self, facts: ServiceFacts, now: datetime, usage: tuple[SpanUse, ...] | None = None) -> Access:
+        """What the service gets at `now`, whoever logs in. `usage`: where it is not what counts against it now."""
+        plan = self.plan(facts.plan_version_id)
+        used = self._used(plan, facts.service_id) if usage is None else usage
+        return decide(Facts(self._operator, facts, plan, usage=used), Login(), now)
 
-    def access_of_session(self, service: Service, facts: ServiceFacts, login: Login, now: datetime) -> Access:
-        """What a live session of the service should have at `now`, its device and place considered."""
-        self.load({facts.plan_version_id})
+    def access_of_session(
+        self,
+        service: Service,
+        facts: ServiceFacts,
+        login: Login,
+        now: datetime,
+        usage: tuple[SpanUse, ...] | None = None,
+    ) -> Access:
+        """What a live session of the service should have at `now`, its device and place considered.
+
+        `usage`: what counts against it, where it is not what does now.
+        """
+        plan = self.plan(facts.plan_version_id)
+        used = self._used(plan, facts.service_id) if usage is None else usage
         bindings = Bindings(
             service.bind_mac, service.mac, service.bind_router, service.router_id or 0, service.bind_port, service.port
         )
-        known = Facts(self._operator, facts, self._plans[facts.plan_version_id], bindings)
-        return decide(known, login, now)
+        return decide(Facts(self._operator, facts, plan, bindings, used), login, now)
+
+    def _used(self, plan: PlanFacts, service_id: int) -> tuple[SpanUse, ...]:
+        """What counts against a service; a plan without limits asks nobody."""
+        if not limits(plan):
+            return ()
+        self.load(set(), (service_id,))
+        return self._usage[service_id]
 
     @property
     def operator(self) -> OperatorFacts:

@@ -7,8 +7,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from sql.enforcement import enforce
-from sql.intent import REVIEWS_AT_ONCE, renew_authorised
+from sql.intent import REVIEWS_AT_ONCE, renew_authorised, renew_limited
 from sql.jobs import defer_enforce, driver_connection, review_lock, take_over_waiting
+from sql.metering import bring_up
 from sql.reviews import review
 from sql.sessions import acting_for, database_time
 
@@ -43,6 +44,8 @@ def renew_operator(engine: Engine, operator_id: int) -> int:
 def enforce_services(engine: Engine, operator_id: int, service_ids: list[int]) -> int:
     """Plan the steps that live sessions of these services need. Returns how many routers got work."""
     with acting_for(engine, operator_id) as session:
+        bring_up(session, service_ids, database_time(session))
+    with acting_for(engine, operator_id) as session:
         return enforce_some(session, operator_id, service_ids)
 
 
@@ -64,7 +67,11 @@ def renew_some(session: Session, operator_id: int) -> int:
 
 def enforce_some(session: Session, operator_id: int, service_ids: list[int]) -> int:
     """The steps that live sessions of these services need. Returns how many routers got work."""
-    return enforce(session, operator_id, service_ids, database_time(session))
+    now = database_time(session)
+    routers = enforce(session, operator_id, service_ids, now)
+    # After the sessions, as edge locks them.
+    renew_limited(session, operator_id, service_ids, now)
+    return routers
 
 
 def operators_with_work(engine: Engine) -> list[int]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from policy.access import Access, Kind
 from policy.attributes import Attributes, reply_attributes
+from policy.reasons import Reason
 
 # What RouterOS changes by CoA (help.mikrotik.com, RADIUS page, "Change of Authorization"); address, pool and routes
 # cannot change. Mikrotik-Address-List is not on the list, so it counts only where a router was seen applying it.
@@ -57,6 +58,8 @@ def choose(applied: Access | None, target: Access, abilities: Abilities) -> Rout
         return Route(
             RouteKind.NEXT_LOGIN, "This router takes no CoA or Disconnect, so the change waits for the next login."
         )
+    if target.kind == Kind.DENY and target.reason == Reason.TOO_MANY_SESSIONS:
+        return Route(RouteKind.DISCONNECT, "Its session is disconnected, so that the newer one has its place.")
     if target.kind == Kind.DENY:
         return Route(RouteKind.DISCONNECT, "The service gets no access any more, so the session is disconnected.")
     if applied is None:

@@ -1,0 +1,60 @@
+"""What follows from usage in the worker: states brought up, customers told, spans and top-ups that end by the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from policy.quota import warning
+from sql.jobs import defer_enforce, driver_connection
+from sql.quota import accounts, look
+
+# A portion of the clock's work is one transaction.
+AT_ONCE = 500
+
+_DUE = text("""
+SELECT service_id FROM usage_states WHERE operator_id = :operator AND valid_until <= :now
+ORDER BY valid_until LIMIT :most
+""")
+_WARNED = text("""
+UPDATE usage_spans SET warned_percent = row.percent
+FROM unnest(CAST(:services AS bigint[]), CAST(:spans AS text[]), CAST(:starts AS timestamptz[]),
+    CAST(:percents AS integer[])) AS row (service_id, span, starts_at, percent)
+WHERE usage_spans.service_id = row.service_id AND usage_spans.span = row.span AND usage_spans.starts_at = row.starts_at
+""")
+
+
+def bring_up(session: Session, service_ids: Collection[int], now: datetime) -> tuple[int, ...]:
+    """Bring the states of these services up to `now`. Returns those whose plans limit bytes.
+
+    A transaction of its own, before sessions or services are locked: edge locks those first.
+    """
+    limited = look(driver_connection(session), service_ids, now, settle=True).limited
+    if limited:
+        _warn(session, limited, now)
+    return limited
+
+
+def settle_due(session: Session, operator_id: int, now: datetime, most: int = AT_ONCE) -> int:
+    """Bring states up whose span or top-up has ended, and hand them on. Returns how many there were."""
+    due = list(session.scalars(_DUE, {"operator": operator_id, "now": now, "most": most}))
+    if due:
+        bring_up(session, due, now)
+        # Their stamps and sessions follow as after any other news.
+        defer_enforce(driver_connection(session), operator_id, due)
+    return len(due)
+
+
+def _warn(session: Session, service_ids: Collection[int], now: datetime) -> None:
+    """Note the shares that were passed, each once in a span."""
+    rows = [
+        {"services": one.service_id, "spans": span.use.span.value, "starts": span.starts_at, "percents": percent}
+        for one in accounts(driver_connection(session), sorted(service_ids), now).found
+        for span in one.running
+        if (percent := warning(one.plan, span.use, span.warned_percent))
+    ]
+    if rows:
+        session.execute(_WARNED, {name: [row[name] for row in rows] for name in rows[0]})
