@@ -213,6 +213,7 @@ def _tell(session: Session, stored: Import, subscribers: Sequence[Subscriber], a
 def _tell_service(
     session: Session, stored: Import, service: Service, plan: Plan, held: Held | None, actor: str
 ) -> None:
+    router: dict[str, Any] = {"router": held.name} if held is not None else {}
     audit.record(
         session,
         stored.operator_id,
@@ -222,8 +223,8 @@ def _tell_service(
         subscriber_id=service.subscriber_id,
         username=service.username,
         plan=plan.name,
-        router=held.name if held is not None else "",
         import_number=stored.id,
+        **router,
     )
 
 

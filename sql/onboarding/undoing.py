@@ -27,6 +27,8 @@ from sql.placing import look_at_placements
 from sql.sessions import database_time
 
 SAID_MOST: Final = 5
+# How a service comes in: for the first time, or again after an import of it was taken back.
+_COMING = (ChangeKind.OPEN, ChangeKind.RESTORE)
 _STANDS = (Intent.APPROVED, Intent.AWAITING_APPROVAL)
 
 
@@ -132,14 +134,15 @@ def _own(service: Service, stored: Import, outcome: dict[str, Any]) -> str:
 
 
 def _changed(session: Session, stored: Import, services: dict[int, Any]) -> dict[int, str]:
-    """Those that were changed, or are about to be, beside their opening."""
+    """Those that were changed since, or are about to be, beside their coming in."""
     rows = session.execute(
         select(Change.service_id, func.max(Change.id))
         .where(
             Change.operator_id == stored.operator_id,
             among(Change.service_id, services),
-            Change.kind != ChangeKind.OPEN,
+            Change.kind.not_in(_COMING),
             Change.state.in_(_STANDS),
+            Change.created_at > stored.applied_at,
         )
         .group_by(Change.service_id)
     )

@@ -282,3 +282,5 @@ def test_an_import_is_taken_back_and_the_router_stays_as_it_was(database):
         assert everything(town) == before[1]
         assert all(row["comment"].startswith("ispagents:service-") for row in town.rows("/ppp/secret"))
         assert [step.state for step in town.steps(services["no"])] == ["verified", "verified", "verified"]
+        assert taken_back(town, again) == len(NAMES) - 1
+        assert everything(town) == before[1]
