@@ -161,6 +161,7 @@ class Step(Base):
         Index("steps_service", "operator_id", "service_id", "id"),
         Index("steps_session", "session_id"),
         Index("steps_unproved", "verify_by", postgresql_where=text("state = 'acknowledged'")),
+        Index("steps_stuck", "session_id", postgresql_where=text("state = 'stuck'")),
         Index("steps_unverified", "session_id", postgresql_where=text("state = 'unverified'")),
     )
     id: Mapped[Key]

@@ -212,6 +212,32 @@ ALTER TABLE nodes
     ADD COLUMN spool_oldest_s double precision NOT NULL DEFAULT 0,
     ADD COLUMN spool_refuses boolean NOT NULL DEFAULT false;
 
+-- As in 0003; and a step that came to nothing while its session goes on reporting: it may have taken effect all the same,
+-- though the session is believed to have what is authorised.
+CREATE INDEX steps_stuck ON steps (session_id) WHERE state = 'stuck';
+CREATE OR REPLACE FUNCTION look_for_drift(after_id bigint, most integer)
+    RETURNS TABLE (operator_id bigint, service_id bigint, last bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+    AS $$
+        WITH page AS (
+            SELECT max(service_id) AS last FROM (
+                SELECT service_id FROM public.sessions WHERE ended_at IS NULL AND service_id > after_id
+                ORDER BY service_id LIMIT most) AS rows),
+        drifting AS (
+            SELECT DISTINCT session.operator_id, session.service_id
+            FROM page JOIN public.sessions AS session
+                ON session.ended_at IS NULL AND session.service_id > after_id AND session.service_id <= page.last
+            JOIN public.services AS service ON service.id = session.service_id
+            WHERE service.authorised_stamp IS NOT NULL
+                AND (session.applied_stamp IS DISTINCT FROM service.authorised_stamp
+                    OR EXISTS (SELECT FROM public.steps AS step WHERE step.session_id = session.id
+                               AND step.state = 'stuck' AND step.ended_at < session.last_seen_at))
+                AND NOT EXISTS (SELECT FROM public.steps AS step WHERE step.session_id = session.id
+                                AND step.state IN ('waiting', 'started', 'retrying')))
+        SELECT drifting.operator_id, drifting.service_id, page.last FROM page LEFT JOIN drifting ON true
+        ORDER BY 1, 2
+    $$;
+
 -- Customers are told at shares of their quota.
 ALTER TABLE notice_channels
     DROP CONSTRAINT notice_channels_events_check,

@@ -64,6 +64,26 @@ def test_drift_is_found_without_a_trigger(isp: Isp, router: Router) -> None:
     assert look(isp)[0] == []
 
 
+def test_a_stuck_step_is_tried_again_though_the_session_seems_in_line(isp: Isp, router: Router) -> None:
+    """A CoA without an answer may have taken effect late; the one that was to set it right came to nothing."""
+    line = Line(isp, router)
+    line.change_speed("20M/100M")
+    line.enforce()
+    line.store(line.claim()[0], Enforcement.RETRYING, "no_answer", retry_after_s=1.0)
+    line.change_speed("10M/50M")
+    line.enforce()
+    line.store(line.claim()[0], Enforcement.STUCK, "no_answer", cause="wrong_secret_signs")
+    assert line.states() == [("coa", "superseded"), ("coa", "stuck")]
+    assert look(isp)[0] == []
+    line.query("UPDATE sessions SET last_seen_at = clock_timestamp() + interval '1 minute'")
+
+    assert look(isp)[0] == [line.service.id]
+    heal(isp, [line])
+
+    assert line.states()[1:] == [("coa", "superseded"), ("coa", "waiting")]
+    assert look(isp)[0] == []
+
+
 def test_the_sweep_goes_through_all_sessions_a_page_at_a_time(isp: Isp, router: Router) -> None:
     """Each page ends with a service, whose sessions are all in it, and the last page says that it was the last."""
     lines = [Line(isp, router, f"u{number}") for number in range(5)]
