@@ -191,7 +191,7 @@ class ApiConnection:
     def _answer(self, sent: _Sent, outcome: Answer | TrapError) -> None:
         if self._hung_up or sent not in self._sent or not self._router.reachable:
             return
-        if self._router.worker_dies():
+        if self._router.worker_dies(sent.request.verb):
             return
         self._sent.remove(sent)
         if isinstance(outcome, TrapError):

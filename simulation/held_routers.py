@@ -96,7 +96,7 @@ class HeldRouter:
         """Those who may have logged in by a profile that somebody changed: the router's rows do not tell."""
         self.drops: list[Drop] = []
         self.foreign: dict[tuple[str, str], dict[str, str]] = {}
-        self.worker_dies: Callable[[], bool] = lambda: False
+        self.worker_dies: Callable[[str], bool] = lambda _: False
         self.known_before: Callable[[str], bool] = lambda _: False
         self._commands = Commands(self.device)
         self._policies = policies_of(self.device.store, "full")

@@ -62,6 +62,7 @@ class HeldWorker:
         self._running: dict[tuple[int, bool], asyncio.Task[None]] = {}
         self._again: set[tuple[int, bool]] = set()
         self.dies = 0.0
+        self.dies_after_write = False
         self.die: Callable[[], None] = lambda: None
 
     @property
@@ -88,10 +89,12 @@ class HeldWorker:
         # Later, since it may be one of these tasks that stumbled.
         self._world.after(0.0, self._loop.settle)
 
-    def dies_now(self) -> bool:
-        """Let the worker die, by chance."""
-        if not self._world.chance(self.dies):
+    def dies_now(self, verb: str = "") -> bool:
+        """Let the worker die, by chance, or because a story wants it; `verb` is what a router has just done."""
+        wanted = self.dies_after_write and verb == "set"
+        if not wanted and not self._world.chance(self.dies):
             return False
+        self.dies_after_write = self.dies_after_write and not wanted
         self.die()
         return True
 

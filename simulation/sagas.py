@@ -57,6 +57,8 @@ class Sagas:
         """Nothing happens yet."""
         self._world, self._lines, self._billing, self._people = cast[:4]
         self._worker, self._customers, self._wire, self._night = cast[4:]
+        self.others: dict[str, int] = {}
+        """Stories that only this town knows, and how often each is told."""
         self.pending = 0
         """What is still to happen in the stories that have begun."""
 
@@ -66,7 +68,8 @@ class Sagas:
         if not lines:
             return
         line = self._world.random.choice(lines)
-        name = self._world.random.choices(list(STORIES), list(STORIES.values()))[0]
+        stories = STORIES | self.others
+        name = self._world.random.choices(list(stories), list(stories.values()))[0]
         self._world.say(f"a story about {line.username}: {name.replace('_', ' ')}")
         getattr(self, f"_{name}")(line, self._customers.devices[line.username])
 
@@ -143,6 +146,14 @@ class Sagas:
         plans = self._billing.two_plans()
         self._take(line, plans[0], 0.0)
         self._take(line, plans[1], world.between(5.0, 40.0))
+
+    def _vanishes(self, line: Line, _: Device) -> None:
+        """The worker dies with a router's configuration half written, and what was before is wanted again."""
+        before = line.plan
+        other = next(plan for plan in self._billing.two_plans() if plan != before)
+        self._worker.dies_after_write()
+        self._take(line, other, 0.0)
+        self._take(line, before, self._world.between(10.0, 40.0))
 
     def _nobody_decides(self, line: Line, _: Device) -> None:
         """A suspension waits, and a day passes."""

@@ -39,7 +39,9 @@ LASTS_S = (60.0, 200.0)
 KINDS_OF_TROUBLE = ("die", "reboot", "cut", "lag", "clock", "secret", "busy", "switch", "off", "end", "night", "new")
 KINDS_A_SEED = 4
 # The share of towns that have routers without RADIUS too; drawn beside the other chances, which stay what they are.
-HELD_TOWNS = 0.3
+HELD_TOWNS = 0.2
+# How likely the worker dies at any point of its work on them.
+HELD_DEATHS = (0.0, 0.01, 0.04)
 CLOCK_JUMPS_S = (-90000.0, -3600.0, -30.0, -2.0, 0.0, 2.0, 30.0, 3600.0, 90000.0)
 
 
@@ -81,6 +83,7 @@ class Town:
         for router in held.routers:
             router.worker_dies = worker.dies_now
         self.held_worker = worker
+        self.sagas.others = {"vanishes": 8}
         return held
 
     def close(self) -> None:
@@ -105,7 +108,7 @@ class Town:
             world.after(world.between(5.0, lasts_s), self._trouble)
         if self.held is not None:
             self.held.live(lasts_s)
-            self.held_worker.dies = world.random.choice((0.0, 0.01, 0.04))
+            self.held_worker.dies = world.random.choice(HELD_DEATHS)
         return world.now + timedelta(seconds=lasts_s)
 
     def calm(self) -> None:
@@ -121,7 +124,7 @@ class Town:
             edge.lags = False
         if self.held is not None:
             self.held.calm()
-            self.held_worker.dies = 0.0
+            self.held_worker.dies, self.held_worker.dies_after_write = 0.0, False
         self.people.switch(stopped=False)
         self.worker.start()
 

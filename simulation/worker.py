@@ -120,6 +120,11 @@ class Worker:
         self._held, self._held_routers = held, routers
         held.die = self.die
 
+    def dies_after_write(self) -> None:
+        """The next time that a router's configuration is changed, this ends before anything is stored of it."""
+        if self._held is not None:
+            self._held.dies_after_write = True
+
     def die(self) -> None:
         """kill -9: nothing that it remembers is left, and it is started again after a while."""
         self._world.say("the worker dies")

@@ -9,15 +9,16 @@ from types import ModuleType
 
 import pytest
 from fixtures_database import DatabaseServer
+from sqlalchemy import text
 
-from simulation import edges, sagas, town
+from simulation import edges, held, sagas, town
 from simulation.command import every_move
 from simulation.database import Place, SimulationDatabase, open_database
 from simulation.many import run_seeds
 from simulation.run import Story, run_seed
 from simulation.world import Move
-from sql import attempts, enforcement, following, undo
-from worker import planning
+from sql import attempts, enforcement, following, placement_attempts, undo
+from worker import configure, planning
 
 SEEDS = range(1, 301)
 AIMED_SEEDS = range(1, 41)
@@ -97,6 +98,14 @@ def only(monkeypatch: pytest.MonkeyPatch, story: str) -> None:
     monkeypatch.setattr(town, "EVENTS", (0, 0))
     monkeypatch.setattr(town, "TROUBLES", (0, 1))
     monkeypatch.setattr(town, "LASTS_S", (40.0, 90.0))
+    monkeypatch.setattr(town, "HELD_TOWNS", 0.0)
+
+
+def held_only(monkeypatch: pytest.MonkeyPatch, story: str) -> None:
+    """Routers hold every service."""
+    only(monkeypatch, story)
+    monkeypatch.setattr(town, "HELD_TOWNS", 1.0)
+    monkeypatch.setattr(held, "HELD_OF_ONE", 1.0)
 
 
 def noticed(database: SimulationDatabase) -> list[str]:
@@ -152,18 +161,33 @@ def test_it_notices_that_a_coa_without_an_answer_is_forgotten(database, monkeypa
     assert noticed(database)
 
 
+def test_it_notices_that_what_a_router_had_before_is_believed(database, monkeypatch):
+    """A worker that vanished may have written all of it; what was proved before may be wanted again."""
+    held_only(monkeypatch, "vanishes")
+    nothing = "SELECT CAST(:ids AS bigint[]), CAST(:given AS bigint[])"
+    monkeypatch.setattr(placement_attempts, "_UNKNOWN", text(nothing))
+    assert noticed(database)
+
+
+def test_it_notices_sessions_that_go_on_with_the_earlier_access(database, monkeypatch):
+    """What a router gives at the login has changed, and whoever is online is left alone."""
+    held_only(monkeypatch, "cannot_decide")
+    monkeypatch.setattr(configure, "_cuts", lambda _: ())
+    assert noticed(database)
+
+
 def test_it_notices_that_a_started_step_is_superseded(database, monkeypatch):
     """A newer step that does not wait for the packet in flight has a packet of its own beside it."""
     only(monkeypatch, "dies_and_changes")
-    text = Path(enforcement.__file__).read_text()
+    source = Path(enforcement.__file__).read_text()
     for old, new in (
         (" or open_step.state == Enforcement.STARTED)", ")"),
         ("in (Enforcement.WAITING, Enforcement.RETRYING)", "in (*OPEN_STATES,)"),
     ):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
+        assert source.count(old) == 1
+        source = source.replace(old, new)
     mutant = ModuleType("mutant")
     monkeypatch.setitem(sys.modules, "mutant", mutant)
-    exec(compile(text, "mutant", "exec"), mutant.__dict__)  # noqa: S102 - our own source, with one rule broken
+    exec(compile(source, "mutant", "exec"), mutant.__dict__)  # noqa: S102 - our own source, with one rule broken
     monkeypatch.setattr(planning, "enforce", mutant.enforce)
     assert noticed(database)
