@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from sql import usage
+from sql import quota, usage
 from sql.accounting import raw
 from sql.accounting.endings import infer
 from sql.accounting.merging import Batch, Merged, merged
@@ -136,7 +136,7 @@ def store_reports(
     if told or batch.restarts:
         _prove(connection, batch, told)
     if told:
-        _hand_over_drifted(connection, told)
+        _hand_over(connection, told, counting=counting)
     return batch.unknown
 
 
@@ -173,11 +173,15 @@ def _prove(connection: Connection[Any], batch: Batch, told: Sequence[Told]) -> N
         _verify(connection, [row[0] for row in back], _LOGGED_IN_AGAIN)
 
 
-def _hand_over_drifted(connection: Connection[Any], told: Sequence[Told]) -> None:
+def _hand_over(connection: Connection[Any], told: Sequence[Told], *, counting: bool) -> None:
+    """Services whose sessions drift, or that have come to a limit of their plan, are the worker's from here on."""
     live = ([before.session_id for _, before in told], [one.latest.note.stamp for one, _ in told])
-    drifted = connection.execute(_DRIFTED, live).fetchall()
-    for operator_id in sorted({row[0] for row in drifted}):
-        defer_enforce(connection, operator_id, [row[1] for row in drifted if row[0] == operator_id])
+    found = {(row[0], row[1]) for row in connection.execute(_DRIFTED, live).fetchall()}
+    if counting:
+        met = {one.service_id for one, _ in told if one.service_id is not None}
+        found |= set(quota.look(connection, met).moved)
+    for operator_id in sorted({row[0] for row in found}):
+        defer_enforce(connection, operator_id, sorted(row[1] for row in found if row[0] == operator_id))
 
 
 def _insert_columns(sessions: Sequence[Merged]) -> tuple[list[Any], ...]:

@@ -35,6 +35,7 @@ from worker import billing_cycle, planning
 from worker.configure import Configurer
 from worker.enforce import RouterWorker
 from worker.notices import keep_told
+from worker.quota import QuotaClock
 from worker.sealing import NO_ANCHORS, Anchors, keep_sealed
 from worker.threads import Lane, in_lane
 from worker.watch import Watch
@@ -179,11 +180,12 @@ async def _watch(connection: AsyncConnection[Any]) -> None:
 async def _tick(app: App, engine: Engine) -> None:
     """Once a second: what is due by the clock, and what a crash or a lost notification left behind."""
     ticks = 0
-    watch = Watch(engine)
+    watch, quotas = Watch(engine), QuotaClock(engine)
     while True:
         try:
             await _find_work(app, engine)
             await asyncio.to_thread(watch.look)
+            await asyncio.to_thread(quotas.look)
             if ticks % STALLED_EVERY_TICKS == 0:
                 await _take_back(app)
         except (OperationalError, ConnectorException) as error:

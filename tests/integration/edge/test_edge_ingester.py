@@ -464,3 +464,22 @@ def test_without_the_database_long_files_are_put_aside(edge, isp, tower, monkeyp
         thread.join()
 
     assert usage(edge, line.service_id) == (2, 2)
+
+
+def test_a_tier_is_crossed_in_the_transaction_that_counts(edge, isp, tower):
+    """The report that reaches the limit writes the state and hands the service over; the next ones do neither."""
+    plan = isp.plan("Fair", tiers=[{"from_bytes": GIB, "rate_limit": "1M/1M", "span": "month"}], warn_percents=[])
+    service = isp.service("anna", plan=plan)
+    isp.review()
+    stamp = isp.fresh(service).authorised_stamp
+    line = Line(tower, "anna", service.id, stamp=stamp, began=datetime.now(UTC).replace(microsecond=0))
+    edge.rows("DELETE FROM procrastinate_jobs RETURNING id")
+    jobs = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'enforce_services'"
+    state = "SELECT document->'spans'->0->>2 FROM usage_states WHERE service_id = %s"
+
+    edge.take(line.record("Start"), line.record("Interim-Update", 1, down=GIB - 1))
+    assert (edge.rows(jobs), edge.rows(state, service.id)) == ([(0,)], [])
+    edge.take(line.record("Interim-Update", 2, down=GIB))
+    assert (edge.rows(jobs), edge.rows(state, service.id)) == ([(1,)], [(str(GIB),)])
+    edge.take(line.record("Interim-Update", 3, down=GIB + 1), line.record("Interim-Update", 1, down=GIB - 1))
+    assert (edge.rows(jobs), edge.rows(state, service.id)) == ([(1,)], [(str(GIB),)])
