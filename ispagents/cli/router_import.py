@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -225,7 +226,7 @@ def _tell(document: dict[str, Any]) -> None:
     counts = ", ".join(f"{document[one.name.lower()]} {one.value}" for one in Verdict)
     print_lines(f"\n{counts}. {_listed(document['new_plans'])}.")
     if document["style"] is not None:
-        print_lines(f"The router's style becomes {document['style']}, as things are done there.")
+        print_lines(f"The router's style becomes {json.dumps(document['style'])}, as things are done there.")
     print_lines(document["said"])
 
 

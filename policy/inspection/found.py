@@ -19,7 +19,7 @@ SETTINGS: Final = {
     "/ip/hotspot": ("name", "interface", "profile", "address-pool", "disabled"),
     "/ip/hotspot/profile": ("name", "use-radius", "login-by"),
     "/ip/pool": ("name", "ranges"),
-    "/ip/service": ("name", "port", "address", "disabled"),
+    "/ip/service": ("name", "port", "address", "disabled", "dynamic"),
     "/ppp/aaa": ("use-radius", "accounting", "interim-update"),
     "/radius": ("service", "address", "authentication-port", "accounting-port", "timeout", "src-address", "disabled"),
     "/radius/incoming": ("accept", "port"),

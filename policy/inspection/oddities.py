@@ -57,8 +57,9 @@ def name_of(item: Item) -> str:
 
 
 def _open_api(observed: Observed) -> Iterator[Oddity]:
-    for item in observed.get("/ip/service", ()):
-        name = item.fields.get("name", "")
+    # What is connected is listed there too, by newer releases.
+    kept = {item.fields.get("name", ""): item for item in reversed(observed.get("/ip/service", ())) if not item.dynamic}
+    for name, item in kept.items():
         if name not in ("api", "api-ssl") or is_off(item) or item.fields.get("address"):
             continue
         said = f"The service {name} takes connections from every address; give it those that may."

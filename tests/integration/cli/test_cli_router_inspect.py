@@ -40,7 +40,8 @@ def test_a_router_in_use_is_shown_as_it_is(isp: Any) -> None:
         assert "is disabled" in lines["pppoe", "off"]["problems"][0]
         odd = {one["kind"]: one["items"] for one in seen["unusual"]}
         assert "anna" in odd["local_beside_radius"]
-        assert odd["open_api"]
+        assert odd["open_api"] == ["port 8728"]
+        assert len(odd) == len(seen["unusual"])
         assert odd["same_name"] == ["anna (/ip/hotspot/user, /ppp/secret)"]
         assert any("1234567" in one for one in odd["unreadable_rate"])
         assert odd["queue_of_many"] == ["village (10.7.0.0/24)"]
