@@ -25,7 +25,7 @@ from bench.servers import process
 from ispagents.database import Databases, secret_box
 from ispagents.errors import Problem
 from network.routeros.keeper import Keeper
-from policy.routeros.menus import PPP_SECRET, QUEUE
+from policy.routeros.menus import PPP_SECRET, QUEUE, menu_of
 from policy.routeros.objects import tagged
 from policy.routeros.wanted import wanted_items
 from sql.customers import add_operator, add_plan, add_service, add_subscriber
@@ -52,7 +52,8 @@ _COPIES: Final = """
 INSERT INTO services (operator_id, subscriber_id, plan_id, method, username, address, control_router_id, authorised,
     authorised_stamp, authorised_at)
 SELECT operator_id, subscriber_id, plan_id, method, 'sub' || lpad(number::text, 7, '0'),
-    '10.0.0.0'::inet + number, %(first)s + number %% %(routers)s, authorised, authorised_stamp,
+    '10.0.0.0'::inet + number, %(first)s + number %% %(routers)s,
+    authorised || jsonb_build_object('address', host('10.0.0.0'::inet + number)), authorised_stamp,
     now() - interval '1 day'
 FROM services, generate_series(1, %(services)s) AS number WHERE username = 'first'
 """
@@ -171,17 +172,23 @@ def _as_written(worker: Engine, superuser: psycopg.Connection[Any], operator_id:
         for router_id in session.scalars(select(Router.id).order_by(Router.id)).all():
             placed = placements.find(Placement.router_id == router_id, database_time(session), lock=False)
             superuser.execute(_APPLIED, ([one.placement.id for one in placed], [one.target_stamp for one in placed]))
-            town.items[router_id] = [item for one in placed for item in _items(one)]
+            # Profiles are shared by all who have the same.
+            town.items[router_id] = _without_repeats([item for one in placed for item in _items(one)])
     return town
 
 
 def _items(placed: Placed) -> Items:
     password = subscribers.password(subscribers.number_of(placed.line.username))
     items = wanted_items(placed.line._replace(password=password), placed.access, placed.style)
-    return [
-        (one.menu, {name: text for name, text in (*one.key, *one.fields) if text} | {"comment": tagged(one.tag)})
-        for one in items
-    ]
+    mine = []
+    for one in items:
+        comment = {"comment": tagged(one.tag)} if menu_of(one.menu).comments else {}
+        mine.append((one.menu, {name: text for name, text in (*one.key, *one.fields) if text} | comment))
+    return mine
+
+
+def _without_repeats(items: Items) -> Items:
+    return list({(menu, *sorted(fields.items())): (menu, fields) for menu, fields in items}.values())
 
 
 def _change_by_hand(town: _Town) -> None:

@@ -24,7 +24,7 @@ from policy.standing import Standing
 from sql.among import among
 from sql.live import line_of
 from sql.models import Node, Operator, Placement, Router, Service, Session, Step
-from sql.placing import Placed, Placements
+from sql.placing import Placed, Placements, authorised_line
 from sql.secrets import SecretBox, SecretsError, service_password_place
 from sql.sessions import database_time
 from sql.steps import Targets
@@ -117,8 +117,9 @@ def _held(
     for service in missing:
         if service.authorised_at is not None and service.authorised_at > now - SETTLES:
             continue
-        access = decider.access(read_service(service.authorised or {}), now)
-        line = _line(service, box)
+        facts = read_service(service.authorised or {})
+        access = decider.access(facts, now)
+        line = _with_password(authorised_line(line_of(service, ""), facts), service, box)
         try:
             held.append(Held(service.id, service.username, line.tag, wanted_items(line, access, style), proved=False))
         except PolicyError as error:
@@ -143,18 +144,18 @@ def _of_placement(one: Placed, step: Step | None, box: SecretBox) -> Held:
         return held
     if one.leaves:
         return held._replace(items=removal_items(one.line))
-    return held._replace(items=wanted_items(_line(service, box), one.access, one.style))
+    return held._replace(items=wanted_items(_with_password(one.line, service, box), one.access, one.style))
 
 
-def _line(service: Service, box: SecretBox) -> Line:
-    """With the password, so that another one on the router is noticed; it leaves this program in no finding."""
+def _with_password(line: Line, service: Service, box: SecretBox) -> Line:
+    """So that another one on the router is noticed; it leaves this program in no finding."""
     password = ""
     try:
         if service.password is not None:
             password = box.open(service.password, service_password_place(service.operator_id, service.username))
     except SecretsError:
         password = HIDDEN  # the engine tells that it cannot be opened
-    return line_of(service, password)
+    return line._replace(password=password)
 
 
 def _last_steps(session: DatabaseSession, placement_ids: list[int]) -> dict[int, Step]:

@@ -101,7 +101,7 @@ class Placements:
         for placement, service, router in rows:
             one = facts[service.id]
             access = self._decider.access(one, now)
-            line = _authorised(line_of(service, _digest(service)), one)
+            line = authorised_line(line_of(service, _digest(service)), one)
             leaves = service.control_router_id != router.id or one.standing == Standing.CLOSED
             found.append(_placed(placement, service, router, styles[router.id], line, access, leaves=leaves))
         return found
@@ -139,7 +139,7 @@ def _stamp(line: Line, access: Access, style: Style) -> str:
         return NOTHING_LEFT
 
 
-def _authorised(line: Line, facts: ServiceFacts) -> Line:
+def authorised_line(line: Line, facts: ServiceFacts) -> Line:
     """With the addresses that were authorised: the service's own may still wait for somebody, or were rejected."""
     return line._replace(
         address=facts.address,

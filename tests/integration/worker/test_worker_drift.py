@@ -101,6 +101,14 @@ def test_what_was_changed_by_hand_is_found_and_healed_by_the_engine(town, userna
     assert "changed_by_hand" not in found(town)
 
 
+def test_what_waits_for_approval_is_no_drift(town):
+    """A router holds what is authorised; an address that somebody is still to agree to is not expected there."""
+    anna = town.service("anna", address="10.5.0.7")
+    with town.database.as_superuser() as connection:
+        connection.execute("UPDATE services SET address = '10.5.0.8' WHERE id = %s", (anna.id,))
+    assert not {"changed_by_hand", "not_provisioned"} & found(town).keys()
+
+
 def test_a_password_set_by_hand_is_found_and_told_to_nobody(town):
     """The customer could not log in any more; neither password is in what is stored."""
     town.service("anna")
