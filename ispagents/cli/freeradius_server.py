@@ -125,7 +125,7 @@ def uninstall(
     if manifest is None:
         _end(document, as_json, ["ISPAgents has joined no FreeRADIUS from this state folder; nothing was changed."])
         return
-    if raddb and Path(raddb).expanduser().absolute() != Path(manifest.raddb):
+    if raddb and Path(raddb).expanduser().resolve() != Path(manifest.raddb):
         raise Problem(f"ISPAgents has joined the FreeRADIUS in {manifest.raddb}, not this one; leave --raddb out.")
     returns = ours.backup.returns(manifest)
     document["raddb"] = manifest.raddb

@@ -179,7 +179,7 @@ class Existing:
 
 def find(raddb: Path | None) -> Existing:
     """The server in a folder, or in the usual place. Raises Problem where there is none, or it cannot be used."""
-    folder = (raddb or _usual()).expanduser().absolute()
+    folder = (raddb or _usual()).expanduser().resolve()
     if not (folder / MAIN_FILE).is_file():
         raise Problem(f"{folder} is no FreeRADIUS configuration: it has no {MAIN_FILE}; name another with --raddb.")
     return Existing(folder, freeradius.find(), *_load(folder))

@@ -111,6 +111,34 @@ def test_without_a_replica_the_old_users_log_in_and_a_refusal_is_silence(capsys)
         assert [record.first("Acct-Session-Id") for record in world.server.spooled("accounting")] == ["unsure-1"]
 
 
+def test_refusals_with_a_way_out_bindings_and_devices_work_as_in_our_own_server(joined):
+    """A wrong password may be restricted, a device is learnt, a device without a password is let in by its address."""
+    server, mac = joined.server, "AA:BB:CC:00:00:01"
+    server.writer.put_operator(
+        1, '{"wrong_password": {"address_list": "wrong"}, "unknown_user": {"address_list": "no"}}'
+    )
+    server.add(service_row("bound", 11, bind_mac=True), service_row(mac, 12, method="hotspot", password=None))
+    router = Router(server, CONTROL)
+    for way in (router.pap, router.chap):
+        reply = way("anna", "wrong password")
+        assert (reply.code, reply.all("Mikrotik-Address-List")) == (ACCEPT, ["wrong"])
+        assert reply.all("Mikrotik-Rate-Limit") == ["256k/256k"]
+    assert router.mschap("anna", "wrong password").code == REJECT
+    assert router.pap("bound", "right password", Calling_Station_Id=mac).code == ACCEPT
+    assert router.pap(mac, "", Service_Type=1, Calling_Station_Id=mac).code == ACCEPT
+    assert OldRouter(server, CONTROL).pap("nobody", "any password").code == REJECT
+    notes = [record.first("Tmp-String-0") for record in server.spooled("logins")]
+    assert [note.split()[2:] for note in notes[-1:]] == [["service=11", "reason=plan", "learn=mac"]]
+
+
+def test_names_that_are_no_text_are_left_to_the_old_modules(joined):
+    """Nobody of ours is called that, and the server goes on."""
+    router = OldRouter(joined.server, CONTROL)
+    assert router.pap(b"caf\xe9", "any password").code == REJECT
+    assert router.account(1, b"caf\xe9", "odd").code == ACCOUNTING_RESPONSE
+    assert router.pap("old", "old password").code == ACCEPT
+
+
 def test_what_somebody_edited_since_is_kept(joined, capsys):
     """Our lines go, theirs stay, even where they indented ours anew; the merge is shown first."""
     before = (STOCK / "sites-available" / "default").read_text()
@@ -236,3 +264,36 @@ def test_the_server_is_restarted_by_the_command_that_was_given(world, tmp_path, 
     assert world.run("uninstall", "--yes", "--restart-command", "false") == 2
     assert "`false` failed" in capsys.readouterr().err
     assert world.run("uninstall", "--yes") == 0
+
+
+NONSENSE = (
+    (("show", "--raddb", "/nowhere/at/all"), "is no FreeRADIUS configuration"),
+    (("show", "--raddb", "/etc/passwd"), "is no FreeRADIUS configuration"),
+    (("install", "--raddb", "RADDB", "--site", "no such"), "there are: default, inner-tunnel"),
+    (("install", "--raddb", "RADDB", "--site", ""), "There is no virtual server ''"),
+    (("install", "--raddb", "RADDB", "--yes", "--restart-command", '"'), "cannot be read"),
+    (("doctor", "--raddb", "RADDB", "--site", "x" * 253), "There is no virtual server"),
+    (("uninstall", "--yes", "--restart-command", "'"), "cannot be read"),
+)
+
+
+def test_nonsense_is_one_sentence(world, capsys):
+    """And nothing is touched."""
+    before = world.snapshot()
+    for words, said in NONSENSE:
+        assert world.run(*(str(world.raddb) if word == "RADDB" else word for word in words)) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+    assert world.snapshot() == before
+
+
+def test_a_configuration_that_cannot_be_read_is_said_with_its_line(world, capsys):
+    """Of the main file it is the end; of another it is a note of the doctor's."""
+    (world.raddb / "policy.d" / "half").write_text("half {\n\tif (a == b {\n}\n")
+    assert world.run("show", "--raddb", str(world.raddb), "--json") == 0
+    assert "half, line 2: a condition is not closed" in json.loads(capsys.readouterr().out)["unread"][0]
+    with (world.raddb / "radiusd.conf").open("a") as main:
+        main.write("modules {\n")
+    assert world.run("show", "--raddb", str(world.raddb)) == 2
+    assert "the file ends within a section" in capsys.readouterr().err
