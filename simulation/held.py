@@ -76,6 +76,7 @@ class Held:
         self.passwords: dict[int, str] = {}
         self.secrets = [PASSWORD]
         """Every password that there ever was."""
+        self._agreed: set[tuple[int, int]] = set()
         self.at: dict[int, HeldRouter] = {}
         styles = [world.random.choice(STYLES) for _ in range(2)]
         self.routers = [
@@ -113,7 +114,8 @@ class Held:
                 router.device[QUEUE].rows_max = None
                 router.hang_up_all()  # who came while there was no room for a queue has none
             for line in self._lines:
-                router.remove_foreign(PPP_SECRET, line.username)
+                agreed = (line.service_id, router.router_id) in self._agreed
+                router.remove_foreign(PPP_SECRET, line.username, agreed=agreed)
 
     def tell_of_drift(self) -> None:
         """The search for drift finds what somebody changed by hand, and people let go what the brake would hold."""
@@ -277,6 +279,7 @@ class Held:
             done = False
         if done:
             router.adopted(line.username)
+            self._agreed.add((line.service_id, router.router_id))  # what comes there later is adopted too
             self._world.say(f"what {router.name} has of {line.username} is adopted")
 
     def _trouble(self) -> None:

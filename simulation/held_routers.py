@@ -176,12 +176,13 @@ class HeldRouter:
         self.foreign[menu, row.id] = dict(row.fields)
         return True
 
-    def remove_foreign(self, menu: str, name: str) -> None:
-        """Somebody removes their own again."""
+    def remove_foreign(self, menu: str, name: str, *, agreed: bool) -> None:
+        """Somebody removes their own again, but for what has become ours as was agreed."""
         row = self.device[menu].named(name)
         if row is not None and (menu, row.id) in self.foreign:
             del self.foreign[menu, row.id]
-            self.device.remove(self.device[menu], row)
+            if not (agreed and _is_ours(menu, row)):
+                self.device.remove(self.device[menu], row)
 
     def adopted(self, name: str) -> None:
         """What stands there under this name is ours by now."""
