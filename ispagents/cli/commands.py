@@ -28,6 +28,7 @@ from ispagents.cli import (
     network,
     note,
     notice,
+    online,
     operator,
     override,
     payment,
@@ -36,6 +37,7 @@ from ispagents.cli import (
     person,
     plan,
     provider,
+    quota,
     report,
     router,
     router_api,
@@ -90,6 +92,8 @@ NOUNS = {
     "template": template.app,
     "notice": notice.app,
     "spool": spool.app,
+    "quota": quota.app,
+    "usage": online.usage_app,
     "db": db.app,
 }
 
@@ -120,3 +124,5 @@ def mount(app: typer.Typer) -> None:
         app.add_typer(commands, name=name)
     app.command("timeline")(timeline.timeline)
     app.command("explain")(explain.explain)
+    app.command("online")(online.who_is_online)
+    app.command("sessions")(online.sessions)

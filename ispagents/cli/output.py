@@ -20,6 +20,7 @@ from rich.text import Text
 from policy.money import currency as currencies
 
 WIDTH = 100
+_BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def show(
@@ -87,6 +88,16 @@ def printable(text: str) -> str:
 def money_text(minor: int, currency: str) -> str:
     """An amount for people."""
     return currencies.money(minor, currency)
+
+
+def bytes_text(number: int) -> str:
+    """An amount of bytes for people, by thousands, such as 12.3 GB."""
+    size = float(number)
+    for unit in _BYTES[:-1]:
+        if abs(size) < 1000:
+            return f"{size:.1f} {unit}" if unit != _BYTES[0] else f"{number} {unit}"
+        size /= 1000
+    return f"{size:.1f} {_BYTES[-1]}"
 
 
 def _write(line: str) -> None:

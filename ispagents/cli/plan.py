@@ -11,6 +11,7 @@ from ispagents.cli import common
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption
 from ispagents.cli.inputs import gigabytes, given, json_object, money_minor
 from ispagents.cli.output import money_text
+from ispagents.cli.plan_limits import limits_row, said_limits
 from ispagents.cli.plan_terms import (
     AnchorOption,
     BillingOption,
@@ -23,6 +24,7 @@ from ispagents.cli.plan_terms import (
     terms_row,
 )
 from ispagents.errors import Problem
+from policy.documents import read_plan
 from policy.facts import AtLimit, SuspendedLook
 from sql.customers import add_plan, change_plan, plan_by_name
 from sql.listing import plans
@@ -53,6 +55,16 @@ Interim = Annotated[int | None, typer.Option("--interim", min=60, max=86400, hel
 Devices = Annotated[int | None, typer.Option("--simultaneous-use", min=0, max=1000, help="Sessions at once; 0: any.")]
 Limit = Annotated[AtLimit | None, typer.Option("--at-limit", help="What one session more than that leads to.")]
 Quota = Annotated[str | None, typer.Option("--quota-gb", help="GB a period; 0: none.")]
+Tiers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tier",
+        help="From so many bytes of a day, week, month or period on: 'month:100G:2M/2M', or restrict or stop for a "
+        "rate; may be repeated. none: no tier.",
+    ),
+]
+CarryOver = Annotated[str | None, typer.Option("--carry-over-gb", help="GB of a month or period carried on; 0: none.")]
+WarnAt = Annotated[str | None, typer.Option("--warn-at", help="Percent at which customers are told: '80,100'; none.")]
 FactsOption = Annotated[
     str | None,
     typer.Option(help='More facts as JSON, for windows, tiers and the like: {"tiers": [{"from_bytes": 1, ...}]}'),
@@ -76,6 +88,9 @@ def add(
     simultaneous_use: Devices = None,
     at_limit: Limit = None,
     quota_gb: Quota = None,
+    tier: Tiers = None,
+    carry_over_gb: CarryOver = None,
+    warn_at: WarnAt = None,
     billing: BillingOption = None,
     period: PeriodOption = None,
     anchor_day: AnchorOption = None,
@@ -91,6 +106,7 @@ def add(
     said = _said(
         facts, rate, address_list, pool, session_timeout, idle_timeout, interim, simultaneous_use, at_limit, quota_gb
     )
+    said |= said_limits(tier, carry_over_gb, warn_at)
     look = _look(suspended_look, suspended_list, suspended_rate, suspended_pool)
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
@@ -136,6 +152,9 @@ def change(
     simultaneous_use: Devices = None,
     at_limit: Limit = None,
     quota_gb: Quota = None,
+    tier: Tiers = None,
+    carry_over_gb: CarryOver = None,
+    warn_at: WarnAt = None,
     billing: BillingOption = None,
     period: PeriodOption = None,
     anchor_day: AnchorOption = None,
@@ -151,6 +170,7 @@ def change(
     said = _said(
         facts, rate, address_list, pool, session_timeout, idle_timeout, interim, simultaneous_use, at_limit, quota_gb
     )
+    said |= said_limits(tier, carry_over_gb, warn_at)
     look = _look(suspended_look, suspended_list, suspended_rate, suspended_pool)
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
@@ -222,7 +242,12 @@ def show(name: str, operator: OperatorOption = "", as_json: JsonOption = False) 
         currency = session.get_one(Operator, operator_id).currency
         plan = plan_by_name(session, operator_id, name)
         version = _version(session, plan)
-        row = {**_row(plan, version, currency), "facts": version.facts, "version_since": version.created_at}
+        row = {
+            **_row(plan, version, currency),
+            **limits_row(read_plan(version.facts, version.id, version.name)),
+            "facts": version.facts,
+            "version_since": version.created_at,
+        }
     common.show_one(row, as_json=as_json)
 
 
