@@ -39,6 +39,10 @@ _REFUSING: Final = {
     "deny_realms": "refuses names with @",
     "rewrite_calling_station_id": "rewrites the device's address",
 }
+RETURNING: Final = {
+    "ispagents_authorize": "others decide them again",
+    "ispagents_post_auth": "a module behind it that fails refuses them",
+}
 _SIGNED = re.compile(r"&?(reply:)?Message-Authenticator")
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
@@ -85,19 +89,24 @@ def _order(existing: Existing, section: Section, word: str) -> Iterator[Finding]
     for name, node in calls(section):
         where = f"{section.document.path}, line {node.line}"
         if name == word:
-            if word == "ispagents_authorize" and not (isinstance(node, Section) and node.items().get("ok") == "return"):
-                said = "ispagents_authorize does not end the section for logins of ours, so others decide them again."
-                yield Finding("no_return", Weight.WRONG, said, "Write `ispagents_authorize { ok = return }`.", where)
+            returns = isinstance(node, Section) and node.items().get("ok") == "return"
+            if word in RETURNING and not returns:
+                said = f"{word} does not end its section for logins of ours, so {RETURNING[word]}."
+                yield Finding("no_return", Weight.WRONG, said, f"Write `{word} {{ ok = return }}`.", where)
             return
         what = _ANSWERING.get(kinds.get(name, "")) or _REFUSING.get(name)
-        if what is None or section.keyword not in ("authorize", "accounting"):
+        todo = f"Move {word} to the top of the section."
+        if what is None:
             continue
-        if section.keyword == "accounting":
-            said = f"{name} comes before {word} in accounting: when it fails, records of ours are not kept."
-            yield Finding("order", Weight.UNWISE, said, f"Move {word} to the top of the section.", where)
-        else:
+        if section.keyword == "authorize":
             said = f"{name} comes before {word} and {what}, before we are asked."
-            yield Finding("order", Weight.WRONG, said, f"Move {word} to the top of the section.", where)
+            yield Finding("order", Weight.WRONG, said, todo, where)
+        elif section.keyword == "accounting":
+            said = f"{name} comes before {word} in accounting: when it fails, records of ours are not kept."
+            yield Finding("order", Weight.UNWISE, said, todo, where)
+        elif section.keyword == "post-auth":
+            said = f"{name} comes before {word} in post-auth: when it fails, logins of ours are refused."
+            yield Finding("order", Weight.UNWISE, said, todo, where)
 
 
 def _python(existing: Existing) -> Iterator[Finding]:

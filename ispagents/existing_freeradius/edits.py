@@ -26,6 +26,9 @@ MANIFEST: Final = "manifest.json"
 # A call of ours that is still there once our own lines are taken out.
 _OURS = re.compile(r"^[^#\n]*?(?<![\w/.-])(ispagents(?:_\w+)?)(?![\w/.=-])", re.MULTILINE)
 
+# A secret on a line of the server's that stands near one of ours; the line's end stays.
+_SECRET = re.compile(r"(\b(?:secret|password|radius_db)\s*=\s*)[^\r\n]+", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class FileEdit:
@@ -103,10 +106,10 @@ def inserted(path: Path, places: Iterable[tuple[int, str]]) -> FileEdit:
 
 
 def difference(path: Path, before: bytes | None, after: bytes | None) -> str:
-    """A unified difference; "" where both are the same."""
+    """A unified difference; "" where both are the same. What is secret in the lines around is not shown."""
     old, new = ((data or b"").decode("utf-8", "backslashreplace").splitlines(keepends=True) for data in (before, after))
     names = ("/dev/null" if before is None else str(path), "/dev/null" if after is None else str(path))
-    lines = difflib.unified_diff(old, new, *names)
+    lines = (_SECRET.sub(r"\1...", line) for line in difflib.unified_diff(old, new, *names))
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
 
 

@@ -45,9 +45,9 @@ HOOKS: Final = (
     ),
     Hook(
         (_POST_AUTH,),
-        ("ispagents_post_auth",),
+        ("ispagents_post_auth {", "\tok = return", "}"),
         "ispagents_post_auth",
-        "notes what a login of ours teaches, such as its device",
+        "notes what a login of ours teaches, and lets no failing module behind it refuse that login",
     ),
     Hook(
         (_POST_AUTH, ("Post-Auth-Type", "REJECT")),

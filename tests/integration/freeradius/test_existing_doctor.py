@@ -57,6 +57,7 @@ def files_say(world: Existing) -> dict[str, str]:
 
 
 HOOKED = "\tispagents_authorize {\n\t\tok = return\n\t}\n"
+POST_AUTH = "\tispagents_post_auth {\n\t\tok = return\n\t}\n"
 SITE, MAIN, CLIENTS = "sites-available/default", "radiusd.conf", "clients.conf"
 
 
@@ -69,9 +70,9 @@ SITE, MAIN, CLIENTS = "sites-available/default", "radiusd.conf", "clients.conf"
         (SITE, [(HOOKED, ""), ("\n\t-ldap\n", "\n\t-ldap\n" + HOOKED)], "order", "filter_username comes before"),
         (SITE, [(HOOKED, "\tfiles\n" + HOOKED)], "order", "files comes before ispagents_authorize and answers names"),
         (SITE, [(HOOKED, "\tif (1) {\n\tsuffix\n}\n" + HOOKED)], "order", "to another server"),
-        (SITE, [("\t\tok = return\n\t}\n\t#", "\t}\n\t#")], "no_return", "others decide them again"),
-        (SITE, [("\npost-auth {\n\tispagents_post_auth\n" + SIGN, "\npost-auth {\n\tispagents_post_auth\n")],
-         "unsigned", "RouterOS 7.15"),
+        (SITE, [("ispagents_authorize {\n\t\tok = return\n", "ispagents_authorize {\n")], "no_return", "others decide"),
+        (SITE, [(POST_AUTH + SIGN, POST_AUTH)], "unsigned", "RouterOS 7.15"),
+        (SITE, [(POST_AUTH, "\texec\n" + POST_AUTH)], "order", "logins of ours are refused"),
         (MAIN, [("\treject_delay = 0\n", "\treject_delay = 1\n")], "reject_delay", "after 1 s"),
         (MAIN, [("\tmax_servers = 32\n", "\tmax_servers = 500\n")], "threads", "500 threads"),
         (CLIENTS, [("\tipaddr = 127.0.0.0/8\n", "\tipaddr = 10.0.0.0/8\n\tsecret = testing123\n}\nclient b {\n")],
@@ -93,6 +94,15 @@ def test_a_second_python_module_is_found(world, changed):
     """Whatever its name."""
     (world.raddb / "mods-enabled" / "other").write_text("python3 {\n\tmodule = example\n}\n")
     assert "More than one Python module" in files_say(world)["two_pythons"]
+
+
+def test_a_python_module_of_another_python_is_found_and_refused(world, changed, tmp_path, capsys):
+    """By what it is linked against."""
+    (tmp_path / "rlm_python3.so").write_bytes(b"\x7fELF\0libpython3.9.so.1.0\0")
+    changed("radiusd.conf", ("\nlibdir = /usr/lib/freeradius\n", f"\nlibdir = {tmp_path}\n"))
+    assert "built against Python 3.9" in files_say(world)["wrong_python"]
+    assert world.install() == 2
+    assert "ours needs 3.11 or newer" in capsys.readouterr().err
 
 
 def test_a_client_within_another_is_a_note_only_where_the_secrets_differ(world, changed):

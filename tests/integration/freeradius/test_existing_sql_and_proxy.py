@@ -105,6 +105,12 @@ def test_users_in_postgresql_go_on_as_before(radius, capsys):
         assert rows == [("ours-1", "anna"), ("theirs-1", "sql user")]
         assert [record.first("Acct-Session-Id") for record in world.server.spooled("accounting")] == ["ours-1"]
 
+        radius.run("ALTER ROLE radius NOLOGIN")
+        radius.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'radius'")
+        assert OldRouter(world.server, CONTROL).pap("sql user", "sql password").code == REJECT
+        assert router.pap("anna", "right password").code == ACCEPT, "their database is down, and ours log in"
+        radius.run("ALTER ROLE radius LOGIN")
+
         assert world.run("uninstall", "--yes") == 0, capsys.readouterr()
         assert world.snapshot() == before
         world.restart()

@@ -128,6 +128,9 @@ def test_the_backup_is_for_us_alone_and_a_damaged_manifest_is_a_sentence(backup,
 
 
 def test_a_difference_is_unified_and_names_what_is_new(tmp_path):
-    """As every other tool shows one."""
+    """As every other tool shows one, without the secrets of lines around."""
     assert difference(tmp_path / "f", None, b"a\n") == f"--- /dev/null\n+++ {tmp_path}/f\n@@ -0,0 +1 @@\n+a\n"
     assert difference(tmp_path / "f", b"a\n", b"a\n") == ""
+    shown = difference(tmp_path / "f", b"secret = hidden\n", b"secret = hidden\nours\n")
+    assert "hidden" not in shown
+    assert "+ours\n" in shown
