@@ -35,6 +35,9 @@ RestartOption = Annotated[bool, typer.Option("--restart", help="Restart the serv
 CommandOption = Annotated[
     str, typer.Option("--restart-command", metavar="COMMAND", help="Restart it with this command instead.")
 ]
+DynamicOption = Annotated[
+    bool, typer.Option("--dynamic-clients", help="Let routers of ISPAgents ask without a line in clients.conf.")
+]
 
 
 @app.command()
@@ -71,6 +74,7 @@ def show(raddb: RaddbOption = "", as_json: JsonOption = False) -> None:
 def install(
     raddb: RaddbOption = "",
     site: SiteOption = "default",
+    dynamic_clients: DynamicOption = False,
     yes: YesOption = False,
     restart: RestartOption = False,
     restart_command: CommandOption = "",
@@ -81,7 +85,7 @@ def install(
     Every edit is shown first, tried on a copy by the server's own check, and backed up; `uninstall` takes it back.
     """
     existing, ours, words = _existing(raddb), _ours(), _words(restart_command)
-    edits = joining.plan(existing, site, ours)
+    edits = joining.plan(existing, site, ours, dynamic_clients=dynamic_clients)
     document: dict[str, Any] = {
         "raddb": str(existing.raddb),
         "site": site,

@@ -176,6 +176,11 @@ def policy_file(existing: Existing) -> tuple[Path, str]:
     return existing.included_folder("policy") / OURS, (TEMPLATES / "policy").read_text()
 
 
+def routers_file(existing: Existing) -> tuple[Path, str]:
+    """The file that lets routers of ISPAgents be clients without a line in the server's own files."""
+    return existing.sites_folder() / OURS, (TEMPLATES / "routers").read_text()
+
+
 def check_fit(existing: Existing, server: Section) -> None:
     """Raises Problem where this server cannot take us in."""
     pythons = [one for one in existing.instances() if one.keyword in ("python3", "python") and one.name != OURS]

@@ -67,8 +67,11 @@ class Ours:
         return found
 
 
-def plan(existing: Existing, site: str, ours: Ours) -> list[FileEdit]:
-    """Every edit that is missing for this virtual server to ask us. Raises Problem where it cannot."""
+def plan(existing: Existing, site: str, ours: Ours, *, dynamic_clients: bool = False) -> list[FileEdit]:
+    """Every edit that is missing for this virtual server to ask us. Raises Problem where it cannot.
+
+    With `dynamic_clients` routers of ISPAgents become clients by themselves; else the clients stay as they are.
+    """
     server = existing.server(site)
     hooks.check_fit(existing, server)
     manifest = ours.joined(existing.raddb)
@@ -77,12 +80,14 @@ def plan(existing: Existing, site: str, ours: Ours) -> list[FileEdit]:
             f"ISPAgents has joined the virtual server {manifest.site} here; run `ispagents freeradius uninstall` first."
         )
     edits = []
-    files = (
+    files = [
         hooks.module_file(
             existing, python=ours.python, replica=ours.state.replica, spool=ours.state.spool, refusal=ours.refusal
         ),
         hooks.policy_file(existing),
-    )
+    ]
+    if dynamic_clients:
+        files.append(hooks.routers_file(existing))
     for path, text in files:
         edit = _own_file(path.resolve(), text.encode(), manifest)
         if edit is not None:

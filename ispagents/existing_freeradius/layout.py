@@ -176,6 +176,13 @@ class Existing:
             f"add `$INCLUDE {'mods-enabled' if keyword == 'modules' else 'policy.d'}/` to it."
         )
 
+    def sites_folder(self) -> Path:
+        """The folder of virtual servers that the main file includes as a whole. Raises Problem where there is none."""
+        for node in self.main.children:
+            if isinstance(node, Include) and (folder := _path(node.path, self.raddb, self.items())).is_dir():
+                return folder
+        raise Problem(f"{self.main.path} includes no folder of virtual servers; add `$INCLUDE sites-enabled/` to it.")
+
 
 def find(raddb: Path | None) -> Existing:
     """The server in a folder, or in the usual place. Raises Problem where there is none, or it cannot be used."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from fixtures_existing_freeradius import STOCK, Existing, OldRouter, checked, existing_freeradius
-from fixtures_freeradius import ACCEPT, ACCOUNTING_RESPONSE, CONTROL, REJECT, Router, service_row
+from fixtures_freeradius import ACCEPT, ACCOUNTING_RESPONSE, CONTROL, REJECT, Router, router_row, service_row
 
 NAMES = ("anna", "no", "0123", "łódź ul. 5", "anna@home.example", 'quo"te\\')
 
@@ -264,6 +264,43 @@ def test_the_server_is_restarted_by_the_command_that_was_given(world, tmp_path, 
     assert world.run("uninstall", "--yes", "--restart-command", "false") == 2
     assert "`false` failed" in capsys.readouterr().err
     assert world.run("uninstall", "--yes") == 0
+
+
+def test_routers_of_ours_are_clients_by_themselves_only_where_that_was_asked(capsys):
+    """A router that is in no file of the server's may ask as soon as ISPAgents knows it; its own clients stay."""
+
+    def narrow(world: Existing) -> None:
+        world.change("clients.conf", ("\tipaddr = 127.0.0.0/8\n", f"\tipaddr = {CONTROL}\n"))
+
+    with existing_freeradius(narrow) as world:
+        before = world.snapshot()
+        assert world.install("--dynamic-clients") == 0, capsys.readouterr()
+        world.server.start()
+        world.server.add(service_row("anna", 10))
+        stranger, known = Router(world.server, "127.5.5.5", b"a secret of its own"), Router(world.server, "127.5.5.6")
+        world.server.add_router(router_row("127.5.5.6", 6))
+        assert known.pap("anna", "right password").code == ACCEPT
+        assert stranger.pap("anna", "right password", silent=True) is None
+        world.server.add_router(router_row("127.5.5.5", 5, "a secret of its own"))
+        assert stranger.pap("anna", "right password").code == ACCEPT
+        assert OldRouter(world.server, CONTROL).pap("old", "old password").code == ACCEPT
+        assert world.run("uninstall", "--yes") == 0, capsys.readouterr()
+        assert world.snapshot() == before
+
+
+def test_what_the_server_would_refuse_is_found_on_a_copy(world, capsys):
+    """Here a module of theirs has a name of ours: nothing is touched, and the server's own words are given."""
+    (world.raddb / "mods-enabled" / "theirs").write_text("always ispagents_ok {\n\trcode = ok\n}\n")
+    world.own_by_server(world.raddb)
+    before = world.snapshot()
+    assert world.install() == 2
+    said = capsys.readouterr().err
+    assert "would not accept these edits, so nothing was changed" in said
+    assert "ispagents_ok" in said
+    assert "/trial-" not in said
+    assert world.snapshot() == before
+    assert world.run("uninstall", "--yes") == 0
+    assert "has joined no FreeRADIUS" in capsys.readouterr().out
 
 
 NONSENSE = (
