@@ -11,7 +11,7 @@ import fcntl
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,9 @@ RECORD_MAXIMUM_BYTES = 64 * 1024
 
 # The first line of every record (rlm_detail's default header "%t").
 _HEADER = re.compile(rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\n")
+# A whole line: a number, a name, an address or octets, or text in which nothing is escaped, without its quotes. What
+# could not be read as UTF-8, or is half an attribute, does not match.
+_PLAIN = re.compile(r'^\t+([^ "\t\n]+) = "?((?<=")[^"\\\n]*(?="$)|(?<! ")[^ "\n]*(?=$))"?$', re.MULTILINE)
 _TOO_LONG = "a record is longer than any packet"
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
@@ -35,13 +38,15 @@ class Record:
     attributes: tuple[tuple[str, str], ...]
     end_bytes: int
     text: str
+    _first: dict[str, str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """The first of each name, for those who ask by name."""
+        object.__setattr__(self, "_first", dict(reversed(self.attributes)))
 
     def first(self, name: str) -> str:
         """The first value of an attribute, or ""."""
-        for known, value in self.attributes:
-            if known == name:
-                return value
-        return ""
+        return self._first.get(name, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,10 @@ def _read(lines: list[bytes], end_bytes: int) -> Iterator[Record | Unreadable]:
 
 def _parse(lines: list[bytes], end_bytes: int) -> Record | Unreadable:
     text = _text(lines)
+    # Nearly every record has only lines of this form; one that has others is looked at line by line.
+    found = _PLAIN.findall(text)
+    if len(found) == len(lines) - 1 and found:
+        return Record(tuple(found), end_bytes, text)
     attributes: list[tuple[str, str]] = []
     for line in lines[1:]:
         name, separator, value = line.rstrip(b"\n").decode("utf-8", "replace").strip("\t").partition(" = ")

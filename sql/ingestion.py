@@ -12,6 +12,7 @@ from sql.accounting import raw
 from sql.accounting.endings import infer
 from sql.accounting.merging import Batch, Merged, merged
 from sql.accounting.raw import Before, Told
+from sql.columns import columns
 from sql.jobs import defer_enforce
 from sql.reports import Report
 
@@ -158,8 +159,8 @@ def _told(connection: Connection[Any], sessions: Sequence[Merged]) -> list[Told]
 
 
 def _locked(connection: Connection[Any], sessions: Sequence[Merged]) -> dict[tuple[int, str], Before]:
-    columns = ([one.router_id for one in sessions], [one.key for one in sessions])
-    return {(row[0], row[1]): Before(*row[2:]) for row in connection.execute(_LOCK.encode(), columns).fetchall()}
+    places = columns([(one.router_id, one.key) for one in sessions])
+    return {(row[0], row[1]): Before(*row[2:]) for row in connection.execute(_LOCK.encode(), places).fetchall()}
 
 
 def _prove(connection: Connection[Any], batch: Batch, told: Sequence[Told]) -> None:
@@ -175,7 +176,7 @@ def _prove(connection: Connection[Any], batch: Batch, told: Sequence[Told]) -> N
 
 def _hand_over(connection: Connection[Any], told: Sequence[Told], *, counting: bool) -> None:
     """Services whose sessions drift, or that have come to a limit of their plan, are the worker's from here on."""
-    live = ([before.session_id for _, before in told], [one.latest.note.stamp for one, _ in told])
+    live = columns([(before.session_id, one.latest.note.stamp) for one, before in told])
     found = {(row[0], row[1]) for row in connection.execute(_DRIFTED, live).fetchall()}
     if counting:
         met = {one.service_id for one, _ in told if one.service_id is not None}
@@ -184,7 +185,7 @@ def _hand_over(connection: Connection[Any], told: Sequence[Told], *, counting: b
         defer_enforce(connection, operator_id, sorted(row[1] for row in found if row[0] == operator_id))
 
 
-def _insert_columns(sessions: Sequence[Merged]) -> tuple[list[Any], ...]:
+def _insert_columns(sessions: Sequence[Merged]) -> tuple[str, ...]:
     rows = [
         (
             one.operator_id,
@@ -202,10 +203,10 @@ def _insert_columns(sessions: Sequence[Merged]) -> tuple[list[Any], ...]:
         )
         for one in sessions
     ]
-    return tuple(list(column) for column in zip(*rows, strict=True))
+    return columns(rows)
 
 
-def _update_columns(told: Sequence[Told]) -> tuple[list[Any], ...]:
+def _update_columns(told: Sequence[Told]) -> tuple[str, ...]:
     rows = [
         (
             before.session_id,
@@ -221,7 +222,7 @@ def _update_columns(told: Sequence[Told]) -> tuple[list[Any], ...]:
         )
         for one, before in told
     ]
-    return tuple(list(column) for column in zip(*rows, strict=True))
+    return columns(rows)
 
 
 def _verify(connection: Connection[Any], session_ids: list[int], why: str) -> None:

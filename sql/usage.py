@@ -21,6 +21,7 @@ from policy.errors import PolicyError
 from policy.facts import PlanFacts
 from policy.money.periods import Period, Unit
 from policy.usage import Place, SpanKind, bounds, counted_bytes, local_day
+from sql.columns import columns
 
 KINDS = tuple(SpanKind)
 
@@ -49,6 +50,7 @@ class _Terms(NamedTuple):
         return spans_of(self.plan) if self.plan is not None else ()
 
 
+@lru_cache(maxsize=1024)
 def spans_of(plan: PlanFacts) -> tuple[SpanKind, ...]:
     """The spans that are kept for services with this plan: those that its tiers and its quota are of, and no others."""
     kinds = {tier.span for tier in plan.tiers}
@@ -156,9 +158,7 @@ def _store(connection: Connection[Any], table: _Table, sums: _Sums) -> None:
     for text, least in ((_ADD, True), (_MOVE, False)):
         rows = [(*key, *amount) for key, amount in sums.items() if any(amount) and (min(amount) >= 0) is least]
         if rows:
-            connection.execute(
-                table.statement(text).encode(), tuple(list(column) for column in zip(*rows, strict=True))
-            )
+            connection.execute(table.statement(text).encode(), columns(rows))
 
 
 def _terms(connection: Connection[Any], service_ids: set[int]) -> dict[int, _Terms]:

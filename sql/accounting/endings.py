@@ -6,6 +6,7 @@ hears of an older one later comes to the same end. A session that has spoken sin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -14,12 +15,14 @@ from psycopg import Connection
 
 from sql.accounting.merging import Merged
 from sql.accounting.raw import Before, Told
+from sql.columns import columns
 
 NEW_START, RESTART, REBOOT = "new_start", "router_restart", "router_reboot"
 INFERRED = (NEW_START, RESTART, REBOOT)
 ECHO = timedelta(minutes=1)
 # RouterOS: two symbols of the service, one that counts reboots, the rest counts sessions.
 _COUNTED_ID = "^[0-9a-f]{8}$"
+_COUNTED = re.compile(_COUNTED_ID)
 
 _NOTE_RESTARTS = """
 INSERT INTO router_boots (operator_id, router_id, booted_at, noticed_by)
@@ -31,34 +34,33 @@ SELECT session.id FROM unnest(%s::bigint[], %s::timestamptz[]) AS boot (router_i
 JOIN sessions AS session ON session.router_id = boot.router_id AND session.ended_at IS NULL
     AND session.started_at < boot.at AND session.last_seen_at <= boot.at + interval '1 minute'
 """
-# The open ones of the same device, or of a router that counts from a new beginning; and those of the device that a
-# later session was taken to have ended.
-_BEFORE_STARTS = f"""
-WITH newer AS (
-    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
-            %s::timestamptz[])
-        AS row (id, operator_id, router_id, service_id, mac, acct_session_id, started_at))
+# The open ones of the same device, and those of it that a later session was taken to have ended.
+_SAME_DEVICE = """
+WITH newer AS MATERIALIZED (
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[])
+        AS row (operator_id, router_id, service_id, mac, started_at))
 SELECT older.id FROM newer JOIN sessions AS older ON older.service_id = newer.service_id AND older.ended_at IS NULL
     AND older.router_id = newer.router_id AND older.mac = newer.mac AND older.started_at < newer.started_at
-WHERE newer.mac <> ''
 UNION
 SELECT older.id FROM newer CROSS JOIN LATERAL (
     SELECT * FROM sessions AS one WHERE one.operator_id = newer.operator_id AND one.service_id = newer.service_id
         AND one.started_at < newer.started_at ORDER BY one.started_at DESC LIMIT 20) AS older
-WHERE newer.mac <> '' AND older.router_id = newer.router_id AND older.mac = newer.mac
+WHERE older.router_id = newer.router_id AND older.mac = newer.mac
     AND older.ended_by = ANY(%s) AND (older.ended_at > newer.started_at OR older.ended_by = 'router_reboot')
-UNION
-SELECT older.id FROM newer JOIN sessions AS older ON older.router_id = newer.router_id AND older.ended_at IS NULL
-    AND older.acct_session_id >= left(newer.acct_session_id, 2)
-    AND older.acct_session_id < left(newer.acct_session_id, 3)
-WHERE newer.acct_session_id ~ '{_COUNTED_ID}' AND older.started_at < newer.started_at
-    AND older.last_seen_at BETWEEN newer.started_at - interval '1 day' AND newer.started_at + interval '1 minute'
-UNION
-SELECT older.id FROM newer JOIN sessions AS older ON older.router_id = newer.router_id AND older.ended_at IS NULL
-    AND older.acct_session_id > newer.acct_session_id AND older.acct_session_id < left(newer.acct_session_id, 2) || 'g'
-WHERE newer.acct_session_id ~ '{_COUNTED_ID}' AND older.started_at < newer.started_at
-    AND older.last_seen_at BETWEEN newer.started_at - interval '1 day' AND newer.started_at + interval '1 minute'
-"""  # noqa: S608 - the names stand above
+"""
+# The open ones of a router that has another boot's number, or a higher count, though they began earlier. One row for
+# each boot that the batch tells of, not for each session; what really ends is decided below.
+_OTHER_BOOT = """
+WITH boot AS MATERIALIZED (
+    SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+        AS row (router_id, number, lowest_id, first_at, last_at))
+SELECT older.id FROM boot JOIN sessions AS older ON older.router_id = boot.router_id AND older.ended_at IS NULL
+    AND (older.acct_session_id >= left(boot.number, 2) AND older.acct_session_id < boot.number
+        OR older.acct_session_id > boot.lowest_id AND older.acct_session_id < left(boot.number, 2) || 'g')
+WHERE older.started_at < boot.last_at
+    AND older.last_seen_at BETWEEN boot.first_at - interval '1 day' AND boot.last_at + interval '1 minute'
+    AND (left(older.acct_session_id, 3) <> boot.number OR older.started_at < boot.last_at - interval '1 minute')
+"""
 _INFER = f"""
 WITH verdict AS (
     SELECT older.id, older.ended_at IS NULL AS was_open, found.at, found.ended_by,
@@ -133,11 +135,7 @@ def infer(
         operators, routers, moments = (list(column) for column in zip(*restarts, strict=True))
         connection.execute(_NOTE_RESTARTS, (operators, routers, moments))
         candidates |= {row[0] for row in connection.execute(_BEFORE_RESTARTS, (routers, moments)).fetchall()}
-    begun = [(one, before) for one, before in told if before.new or one.started_at < before.started_at]
-    if begun:
-        rows = [_start(one, before) for one, before in begun]
-        columns = (*(list(column) for column in zip(*rows, strict=True)), list(INFERRED))
-        candidates |= {row[0] for row in connection.execute(_BEFORE_STARTS.encode(), columns).fetchall()}
+    candidates |= _before_starts(connection, [(one, b) for one, b in told if b.new or one.started_at < b.started_at])
     if not candidates:
         return []
     # The order in which everybody locks sessions.
@@ -156,16 +154,34 @@ def _has_spoken_since(one: Merged, before: Before) -> bool:
     return before.ended_by == REBOOT or one.last_seen_at > before.ended_at + ECHO
 
 
-def _start(one: Merged, before: Before) -> tuple[Any, ...]:
-    return (
-        before.session_id,
-        one.operator_id,
-        one.router_id,
-        before.service_id or one.service_id,
-        one.latest.mac,
-        one.latest.acct_session_id,
-        one.started_at,
-    )
+def _before_starts(connection: Connection[Any], begun: Sequence[Told]) -> set[int]:
+    """Sessions that may have ended because these began."""
+    found: set[int] = set()
+    devices = [
+        (one.operator_id, one.router_id, before.service_id or one.service_id, one.latest.mac, one.started_at)
+        for one, before in begun
+        if one.latest.mac
+    ]
+    if devices:
+        values = (*columns(devices), list(INFERRED))
+        found |= {row[0] for row in connection.execute(_SAME_DEVICE, values).fetchall()}
+    boots: dict[tuple[int, str], list[Merged]] = {}
+    for one, _ in begun:
+        if _COUNTED.fullmatch(one.latest.acct_session_id):
+            boots.setdefault((one.router_id, one.latest.acct_session_id[:3]), []).append(one)
+    if boots:
+        rows = [
+            (
+                router_id,
+                number,
+                min(one.latest.acct_session_id for one in some),
+                min(one.started_at for one in some),
+                max(one.started_at for one in some),
+            )
+            for (router_id, number), some in boots.items()
+        ]
+        found |= {row[0] for row in connection.execute(_OTHER_BOOT, columns(rows)).fetchall()}
+    return found
 
 
 def _note_reboots(connection: Connection[Any], ended: list[Ended]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from sql.columns import columns
 from sql.report_owners import Routers, Services
 from sql.reports import Kind, Report
 
@@ -136,8 +137,7 @@ class _Foreign:
                     wanted[router_id, _foreign_key(report, offset)] = alike
         if not wanted:
             return
-        columns = ([place[0] for place in wanted], [place[1] for place in wanted])
-        for router_id, key, started_at in connection.execute(_FOREIGN, columns).fetchall():
+        for router_id, key, started_at in connection.execute(_FOREIGN, columns(list(wanted))).fetchall():
             self._starts.setdefault(wanted[router_id, key], {})[key] = started_at
 
     def key(self, router_id: int, report: Report) -> str:

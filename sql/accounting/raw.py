@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from psycopg import Connection
 
 from sql.accounting.merging import Merged
+from sql.columns import columns
 from sql.reports import Kind
 from sql.usage import Portion
 
@@ -119,7 +120,7 @@ def keep(connection: Connection[Any], told: Iterable[Told], node: str) -> None:
         for one, before in told
         for report in one.reports
     ]
-    connection.execute(_INSERT, (node, *(list(column) for column in zip(*rows, strict=True))))
+    connection.execute(_INSERT, (node, *columns(rows)))
 
 
 def _in_order(one: Merged, before: Before, service_id: int) -> list[Portion]:
@@ -150,6 +151,5 @@ def _late(connection: Connection[Any], late: list[Told]) -> list[Portion]:
         for one, before in late
         for report in one.reports
     ]
-    columns = tuple(list(column) for rows in (asked, said) for column in zip(*rows, strict=True))
-    rows = connection.execute(_LATE, columns).fetchall()
+    rows = connection.execute(_LATE, (*columns(asked), *columns(said))).fetchall()
     return [Portion(*owners[row[0]], *row[1:]) for row in rows]  # type: ignore[arg-type] # a late one has a service
