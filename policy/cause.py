@@ -99,6 +99,15 @@ def by_access(situation: Situation, access: Access) -> Cause | None:
         steps: tuple[NextStep, ...] = (
             NextStep(command("plan show", situation.plan), "see the plan's limits and hours"),
         )
+        if code in (Code.QUOTA_USED, Code.FAIR_USE):
+            more = NextStep(
+                command("quota topup", situation.username, "--gb 10 --reason WHY"), "give or sell more bytes"
+            )
+            steps = (
+                NextStep(command("quota show", situation.username), "see what is used of which limit"),
+                more,
+                *steps,
+            )
         if code == Code.QUOTA_USED:
             steps = (NextStep(command("service set", situation.username, "--plan NAME"), "sell a larger plan"), *steps)
         return Cause(code, words, f"plan {wording.short(situation.plan)}", steps, remedy)

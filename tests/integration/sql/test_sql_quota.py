@@ -160,3 +160,21 @@ def test_plans_without_limits_ask_once_and_write_nothing(isp):
     assert line.count(10**15).moved == ()
     line.work()
     assert (line.steps(), line.query("SELECT count(*) FROM usage_states")) == ([], [(0,)])
+
+
+def test_a_router_that_holds_the_service_follows_its_tier(isp):
+    """By its own configuration, as of the plan itself: without the brake that holds back what nobody asked for."""
+    line = Meter(isp, tiers=TIERS)
+    line.query("UPDATE sessions SET ended_at = now(), ended_by = 'stop'")
+    line.query("UPDATE services SET control_router_id = %s", line.router.id)
+    line.work()
+    (first,) = line.steps()
+    line.query("UPDATE steps SET state = 'verified', proof = 'observed', ended_at = now() WHERE id = %s", first.id)
+    line.query("UPDATE placements SET applied_stamp = %s, applied_at = now(), observed_at = now()", first.target_stamp)
+    line.work()
+    assert len(line.steps()) == 1
+    line.count(100 * GB)
+    line.work()
+    second = line.steps()[1]
+    assert (second.route, second.priority) == ("configure", BY_ITSELF_PRIORITY)
+    assert second.target_stamp != first.target_stamp

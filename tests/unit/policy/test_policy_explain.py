@@ -202,7 +202,7 @@ TABLE: dict[str, tuple[Situation, State, list[Code], str, str]] = {
         State.SLOW,
         [Code.FAIR_USE],
         "slower than the plan, at 1M/1M",
-        "ispagents plan show 'Home 50'",
+        "ispagents quota show anna",
     ),
     "a slow window": (
         anna(sessions=(line(due=SLOW._replace(reason=Reason.WINDOW, valid_until=NOW + HOUR)),)),

@@ -1,7 +1,7 @@
 """Quotas: which tier holds and until when, what a session is told, how far beyond a limit one gets."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -32,7 +32,7 @@ from policy.quota import (
 )
 from policy.reasons import Reason
 from policy.standing import Standing
-from policy.usage import SpanKind
+from policy.usage import SpanKind, bounds, local_day
 
 GB = 10**9
 END = NOW + timedelta(days=3)
@@ -183,3 +183,37 @@ def test_warnings_are_told_once_each():
         for used, told in ((49, 0), (50, 0), (85, 0), (85, 80), (100, 80))
     ] == [0, 50, 80, 0, 100]
     assert warning(plan, use(SpanKind.PERIOD, 85, extra=100), 0) == 0
+
+
+@given(st.sampled_from(["1000M/1000M", "10M/50M", ""]), st.integers(1, 500), st.floats(0, 1), st.floats(0, 1))
+def test_a_simulated_user_passes_a_quota_by_no_more_than_the_bound(rate, quota_gb, phase, share):
+    """At full speed both ways, or a part of it: from the limit to the first report after it, and to the CoA after that.
+
+    With 1 Gbit/s down alone and 100 GB, the worst phase is 8.1 GB beyond; both ways at once 16.3 GB.
+    """
+    plan = PlanFacts(1, "Fast", rate, quota_bytes=quota_gb * GB)
+    told_s, speed = interim_s(plan), speed_bytes_s(plan) * max(share, 0.01)
+    limit_at_s = quota_gb * GB / speed
+    first_s = phase * told_s
+    reports = max(0, -(-(limit_at_s - first_s) // told_s))
+    acted_at_s = first_s + reports * told_s + ACT_S
+    assert (acted_at_s - limit_at_s) * speed <= overshoot_bytes(plan) * 1.000001
+
+
+def test_the_overshoot_of_a_gigabit_user():
+    """The figure that is told: 100 GB, a gigabit line, reports each minute."""
+    plan = PlanFacts(1, "Fast", "1000M/1000M", quota_bytes=100 * GB)
+    assert overshoot_bytes(plan) == 16_250_000_000
+    assert overshoot_bytes(PlanFacts(1, "Down", "1M/1000M", quota_bytes=100 * GB)) == 8_133_125_000
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-06-01", 24)])
+def test_a_day_begins_anew_at_the_operators_midnight(day, hours):
+    """Also on the days on which its clocks change: the tier holds up to that very moment and not beyond."""
+    noon = datetime.fromisoformat(f"{day}T12:00:00+02:00")
+    span = bounds(DAY, local_day(noon, "Europe/Warsaw"), "Europe/Warsaw")
+    assert span.ends_at - span.starts_at == timedelta(hours=hours)
+    used = use(DAY, 9 * GB, ends_at=span.ends_at)
+    last = access(used, now=span.ends_at - timedelta(seconds=1))
+    assert (last.rate_limit, last.valid_until) == ("4M/4M", span.ends_at)
+    assert access(used, now=span.ends_at).rate_limit == "10M/50M"
