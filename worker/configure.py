@@ -240,11 +240,12 @@ def _cuts(work: _Work) -> tuple[Cut, ...]:
     """
     claimed = work.claimed
     felt = any(_is_felt(change) for change in work.plan.changes)
-    if work.problem or not (felt or claimed.attempt > 1 or claimed.in_doubt):
+    known = claimed.before is not None  # a hand may have written all of it; a session has what it was given
+    if work.problem or not (felt or known or claimed.attempt > 1 or claimed.in_doubt):
         return ()
     ended = _ended(work)
     # What drops somebody is in doubt from before it is sent: where it is not, no attempt before this one sent it.
-    return ended if felt or claimed.in_doubt or not any(cut.drops for cut in ended) else ()
+    return ended if felt or known or claimed.in_doubt or not any(cut.drops for cut in ended) else ()
 
 
 def _ended(work: _Work) -> tuple[Cut, ...]:
