@@ -15,6 +15,11 @@ ENCODING = "latin-1"
 DEPTH_MAXIMUM = 64  # sections within sections; people write five
 
 _ITEM = re.compile(r"([^\s=!<>+:^]\S*?)\s*(:=|\+=|-=|\^=|==|!=|=~|!~|!\*|=\*|>=|<=|=|>|<)\s*(.*)", re.DOTALL)
+# The beginning of an item, up to its value; conditions have operators too, and are no items.
+_ASSIGNED = re.compile(
+    r"(?!(?:if|elsif|switch|case|foreach)[ \t(])[^\s=!<>+:^{}#,][^\s{}#,]*?[ \t]*"
+    r"(?::=|\+=|-=|\^=|==|!=|=~|!~|!\*|=\*|>=|<=|=|>|<)(?:[ \t]|\\\r?\n)*"
+)
 _INCLUDE = re.compile(r"\$(-?)INCLUDE\s+(.+)", re.DOTALL)
 _CONTINUED = re.compile(r"\\\r?\n")
 _REGEX_FOLLOWS = re.compile(r"[=!]~\s*$")
@@ -181,6 +186,10 @@ class _Reader:
     def _skip_head(self) -> None:
         """Pass over a statement, to its end of line, comment or brace."""
         text, start = self._text, self._at
+        if (assigned := _ASSIGNED.match(text, start)) is not None:
+            self._at = assigned.end()
+            self._skip_value()
+            return
         while self._at < len(text):
             letter = text[self._at]
             if letter == "\n":
@@ -201,6 +210,20 @@ class _Reader:
             else:
                 self._at += 2 if letter == "\\" else 1
         self._at = min(self._at, len(text))
+
+    def _skip_value(self) -> None:
+        """Pass over a value: quoted, or a bare word up to a blank or a comma, whatever letters it has."""
+        text = self._text
+        if text[self._at : self._at + 1] in tuple(_QUOTES):
+            self._skip_quoted(text[self._at])
+            return
+        while self._at < len(text):
+            if continued := _CONTINUED.match(text, self._at):
+                self._at = continued.end()
+            elif text[self._at].isspace() or text[self._at] == ",":
+                return
+            else:
+                self._at += 1
 
     def _skip_parentheses(self) -> None:
         """Pass over a condition, which may go on over several lines."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from ispagents.existing_freeradius.configuration import Item, Section
+from ispagents.existing_freeradius.configuration import Include, Item, Node, Section
 from ispagents.existing_freeradius.findings import Finding, Weight, some
 from ispagents.existing_freeradius.hooks import HOOKS, calls, inside, missing
 from ispagents.existing_freeradius.layout import Client, Existing
@@ -18,6 +18,7 @@ OLDEST_PYTHON: Final = (3, 11)
 ROUTER_TIMEOUT_S: Final = 3.0
 THREADS_MAXIMUM: Final = 64  # one call into Python runs at a time; more threads only wait for it
 WELL_KNOWN_SECRETS: Final = ("testing123", "secret", "radius", "123456", "mikrotik")
+LEFT_OVER: Final = (".bak", ".old", ".orig", ".save", ".rpmsave", ".rpmnew", ".dpkg-old", ".dpkg-dist", ".dpkg-new")
 # Modules that answer or refuse a login, or hand it to another server.
 _ANSWERING: Final = {
     "files": "answers names of its own file",
@@ -56,8 +57,22 @@ def examine(existing: Existing, server: Section, *, joined: bool) -> Iterator[Fi
     yield from _times(existing)
     yield from _passwords_kept(existing, server)
     yield from clients(existing.clients())
+    yield from _copies(existing.main.children)
     for one in existing.unread:
         yield Finding("unread", Weight.NOTE, f"A file could not be read, so nothing is said about it: {one}.", "")
+
+
+def _copies(children: list[Node]) -> Iterator[Finding]:
+    """Copies that an editor or a package left in a folder that is included as a whole: the server reads them too."""
+    for node in children:
+        if isinstance(node, Section):
+            yield from _copies(node.children)
+        elif isinstance(node, Include):
+            for document in node.documents:
+                if document.path.name.endswith(LEFT_OVER):
+                    said = f"The server reads {document.path} as well, which looks like a left-over copy."
+                    yield Finding("copy", Weight.WRONG, said, "Move it to another folder.", str(document.path))
+                yield from _copies(document.children)
 
 
 def _hooks(existing: Existing, server: Section, *, joined: bool) -> Iterator[Finding]:

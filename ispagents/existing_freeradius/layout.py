@@ -34,8 +34,7 @@ FILE_MAXIMUM_BYTES: Final = 16 * 1024 * 1024
 INCLUDES_MAXIMUM: Final = 16  # within each other
 VARIABLES_MAXIMUM: Final = 8  # within each other
 # What an include of a folder takes (FreeRADIUS, src/main/conffile.c).
-_TAKEN = re.compile(r"[A-Za-z0-9._-]+")
-_PASSED_OVER: Final = ("~", ".rpmsave", ".rpmnew", ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".bak")
+_TAKEN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"\$\{([A-Za-z0-9_.:-]+)\}")
 _LINKED_PYTHON = re.compile(rb"libpython(3)\.(\d+)\.so")
 
@@ -187,7 +186,7 @@ class Existing:
 def find(raddb: Path | None) -> Existing:
     """The server in a folder, or in the usual place. Raises Problem where there is none, or it cannot be used."""
     folder = (raddb or _usual()).expanduser().resolve()
-    if not (folder / MAIN_FILE).is_file():
+    if not _is_raddb(folder):
         raise Problem(f"{folder} is no FreeRADIUS configuration: it has no {MAIN_FILE}; name another with --raddb.")
     return Existing(folder, freeradius.find(), *_load(folder))
 
@@ -202,9 +201,16 @@ def user_name(uid: int) -> str:
 
 def _usual() -> Path:
     for name in USUAL_FOLDERS:
-        if (Path(name) / MAIN_FILE).is_file():
+        if _is_raddb(Path(name)):
             return Path(name)
     raise Problem(f"No FreeRADIUS configuration is in {', '.join(USUAL_FOLDERS)}; name its folder with --raddb.")
+
+
+def _is_raddb(folder: Path) -> bool:
+    try:
+        return (folder / MAIN_FILE).is_file()
+    except PermissionError as error:
+        raise Problem(f"{folder} may not be looked at by this user; run this as root.") from error
 
 
 def _load(folder: Path) -> tuple[Document, tuple[str, ...]]:
@@ -213,7 +219,9 @@ def _load(folder: Path) -> tuple[Document, tuple[str, ...]]:
     try:
         main = loader.document(folder / MAIN_FILE)
     except (OSError, Unreadable) as error:
-        raise Problem(f"The configuration in {folder} cannot be read: {error}.") from error
+        raise Problem(
+            f"The configuration in {folder} cannot be read: {error}; mend that, or run this as root."
+        ) from error
     # Variables may be set behind the include that uses them, so items are gathered from what is at hand by then.
     loader.include(main.children, main, [main.children], depth=0)
     return main, tuple(loader.unread)
@@ -267,11 +275,7 @@ class _Loader:
             return []
         if not path.is_dir():
             return [path]
-        return sorted(
-            one
-            for one in path.iterdir()
-            if _TAKEN.fullmatch(one.name) and not one.name.endswith(_PASSED_OVER) and one.is_file()
-        )
+        return sorted(one for one in path.iterdir() if _TAKEN.fullmatch(one.name) and one.is_file())
 
 
 def _path(text: str, folder: Path, known: dict[str, str]) -> Path:

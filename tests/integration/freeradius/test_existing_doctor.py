@@ -96,6 +96,12 @@ def test_a_second_python_module_is_found(world, changed):
     assert "More than one Python module" in files_say(world)["two_pythons"]
 
 
+def test_a_copy_that_an_editor_left_is_found(world, changed):
+    """The server reads every file of such a folder, whatever its end is called."""
+    (world.raddb / "mods-enabled" / "pap.bak").write_text("pap another {\n}\n")
+    assert "pap.bak" in files_say(world)["copy"]
+
+
 def test_a_python_module_of_another_python_is_found_and_refused(world, changed, tmp_path, capsys):
     """By what it is linked against."""
     (tmp_path / "rlm_python3.so").write_bytes(b"\x7fELF\0libpython3.9.so.1.0\0")

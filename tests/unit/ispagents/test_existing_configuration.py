@@ -55,6 +55,15 @@ def test_every_section_begins_and_ends_where_it_says(text):
         assert len(again.children) == len(section.children)
 
 
+@pytest.mark.parametrize("secret", ["a{b}c", "it's", 'a"b', "a#b", "a=b", "(a", "/a/path", "%{a", "a\\b"])
+def test_a_bare_value_may_hold_any_letter_but_blanks_and_commas(secret):
+    """As the server reads it, so that an odd secret does not hide the rest of a file."""
+    text = f"client a {{\n\tsecret = {secret}\n\tipaddr = 10.0.0.1 # there\n}}\nclient b {{ secret = {secret} }}\n"
+    first, second = read(HERE, text).children
+    assert first.items() == {"secret": secret, "ipaddr": "10.0.0.1"}
+    assert second.items() == {"secret": secret}
+
+
 def test_items_calls_includes_and_sections_are_told_apart():
     """As the distribution writes them, with all kinds of values."""
     document = read(
@@ -94,7 +103,7 @@ def test_items_calls_includes_and_sections_are_told_apart():
         ("}\n", "a section is closed that was not opened"),
         ('name = "never\n', "a quotation is not closed"),
         ("if (a == b {\n}\n", "a condition is not closed"),
-        ("name = %{a\n", "an expansion is not closed"),
+        ("%{a\n", "an expansion is not closed"),
         ("a {\n" * 65 + "}\n" * 65, "deeper than 64"),
     ],
 )
