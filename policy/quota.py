@@ -32,6 +32,8 @@ NEAR_PERCENT_MAXIMUM = 50
 # The router's own count runs over a whole session, so it is sent for long spans, and near the end of short ones.
 LONG_SPANS = (SpanKind.MONTH, SpanKind.PERIOD)
 _RANKS = {TierAction.THROTTLE: 0, TierAction.RESTRICT: 1, TierAction.STOP: 2}
+# A state keeps no more spans than these while nobody settles those that have ended.
+SPANS_MOST = 32
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -193,7 +195,7 @@ def refreshed(plan: PlanFacts, known: tuple[SpanUse, ...], counted: Iterable[Spa
         newer = use._replace(used_bytes=max(use.used_bytes, old.used_bytes))
         if old.extra_bytes != newer.extra_bytes or _passed(marks, old) != _passed(marks, newer):
             before[key] = newer
-    return tuple(sorted(before.values(), key=lambda use: (use.span, use.ends_at)))
+    return tuple(sorted(before.values(), key=lambda use: (use.ends_at, use.span))[-SPANS_MOST:])
 
 
 def outcomes(plan: PlanFacts) -> list[tuple[SpanUse, ...]]:

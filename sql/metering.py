@@ -19,6 +19,9 @@ _DUE = text("""
 SELECT service_id FROM usage_states WHERE operator_id = :operator AND valid_until <= :now
 ORDER BY valid_until LIMIT :most
 """)
+_NOT_DUE = text("""
+UPDATE usage_states SET valid_until = NULL WHERE service_id = ANY(:services) AND valid_until <= :now
+""")
 _WARNED = text("""
 UPDATE usage_spans SET warned_percent = row.percent
 FROM unnest(CAST(:services AS bigint[]), CAST(:spans AS text[]), CAST(:starts AS timestamptz[]),
@@ -43,6 +46,8 @@ def settle_due(session: Session, operator_id: int, now: datetime, most: int = AT
     due = list(session.scalars(_DUE, {"operator": operator_id, "now": now, "most": most}))
     if due:
         bring_up(session, due, now)
+        # What had nothing to settle, or belongs to a service that has no limits any more, is not due again.
+        session.execute(_NOT_DUE, {"services": due, "now": now})
         # Their stamps and sessions follow as after any other news.
         defer_enforce(driver_connection(session), operator_id, due)
     return len(due)

@@ -178,7 +178,7 @@ def look(
         moved |= {(one.operator_id, one.service_id) for one in known.found if _is_due(one, known.now)}
         changed = {one.service_id: one for one in known.found if _bring_up(one, known.now)}
         _mark(connection, known)
-        stored = _store(connection, list(changed.values()))
+        stored = _store(connection, list(changed.values()), known.now)
         moved |= {(one.operator_id, one.service_id) for one in stored if one.state.spans != one.stored.spans}
         asked = sorted(changed.keys() - {one.service_id for one in stored})
     return Look(tuple(sorted(moved)), tuple(sorted(limited)))
@@ -199,11 +199,12 @@ def accounts(connection: Connection[Any], service_ids: list[int], now: datetime 
             return Known([], now or FOREVER)
         now = now or rows[0][5]
         versions = sorted({row[3] for row in rows})
-        plans = {one: read_plan(facts, one, name) for one, name, facts in cursor.execute(_PLANS, (versions,))}
+        plans = {one: _plan(one, name, facts) for one, name, facts in cursor.execute(_PLANS, (versions,))}
         found = []
         for service_id, operator_id, created_at, version, document, _ in rows:
-            state = _state(document)
-            found.append(Account(service_id, operator_id, created_at, plans[version], document or {}, state, state))
+            plan, state = plans[version], _state(document)
+            if plan is not None:
+                found.append(Account(service_id, operator_id, created_at, plan, document or {}, state, state))
         by_id = {one.service_id: one for one in found}
         metered = [(one.service_id, span.value) for one in found for span in sorted(spans(one.plan))]
         if metered:
@@ -220,6 +221,13 @@ def accounts(connection: Connection[Any], service_ids: list[int], now: datetime 
     for one in found:
         one.running = [_inherited(one, span) for span in one.running]
     return Known(found, now)
+
+
+def _plan(plan_version_id: int, name: str, facts: dict[str, Any]) -> PlanFacts | None:
+    try:
+        return read_plan(facts, plan_version_id, name)
+    except PolicyError:
+        return None  # a newer release wrote it: its bytes are counted, and nothing stops here
 
 
 def _state(document: dict[str, Any] | None) -> UsageState:
@@ -289,21 +297,22 @@ def _mark(connection: Connection[Any], known: Known) -> None:
         connection.execute(_MARK, tuple(list(column) for column in zip(*rows, strict=True)))
 
 
-def _store(connection: Connection[Any], changed: list[Account]) -> list[Account]:
+def _store(connection: Connection[Any], changed: list[Account], now: datetime) -> list[Account]:
     """Store states over those that were read. Returns those for which that was so."""
     if not changed:
         return []
     services = [one.service_id for one in changed]
     documents = [json.dumps(state_document(one.state)) for one in changed]
     before = [json.dumps(one.document) for one in changed]
-    values = (services, [one.operator_id for one in changed], documents, [_valid_until(one) for one in changed])
+    values = (services, [one.operator_id for one in changed], documents, [_valid_until(one, now) for one in changed])
     stored = {row[0] for row in connection.execute(_STORE, (*values, services, before)).fetchall()}
     return [one for one in changed if one.service_id in stored]
 
 
-def _valid_until(one: Account) -> datetime | None:
+def _valid_until(one: Account, now: datetime) -> datetime | None:
+    """When the clock must look: at the end of a span, also of one that nobody has settled yet, or of a top-up."""
     ends = [use.ends_at for use in one.state.spans]
-    ends += [until for topups in one.topups.values() for _, _, until in topups if until is not None]
+    ends += [until for topups in one.topups.values() for _, _, until in topups if until is not None and until > now]
     return min(ends, default=None)
 
 

@@ -87,6 +87,7 @@ def test_a_span_that_ends_gives_the_full_speed_back_and_settles_its_top_ups(line
     with line.isp.worker() as session:
         assert settle_due(session, line.isp.operator_id, line.now) == 0
         assert settle_due(session, line.isp.operator_id, ends_at) == 1
+        assert settle_due(session, line.isp.operator_id, ends_at) == 0
     assert line.state().spans == ()
     assert line.query("SELECT used_bytes, ended_at FROM usage_topups") == [(20 * GB, None)]
 
