@@ -101,7 +101,8 @@ WITH started AS (
     UPDATE steps SET state = 'started', attempts = attempts + 1, started_at = clock_timestamp(),
         due_at = now() + make_interval(secs => :claim_s)
     WHERE id = ANY(CAST(:steps AS bigint[]))
-    RETURNING id, operator_id, attempts, CASE WHEN placement_id IS NULL THEN attributes ELSE '[]' END AS sent, started_at)
+    RETURNING id, operator_id, attempts, started_at,
+        CASE WHEN placement_id IS NULL THEN attributes ELSE '[]' END AS sent)
 INSERT INTO evidence (operator_id, step_id, attempt, sent, started_at)
 SELECT operator_id, id, attempts, sent, started_at FROM started ORDER BY id
 """)

@@ -18,7 +18,7 @@ from policy.routeros.style import Style
 from policy.routeros.wanted import Line
 from policy.stamp import stamp
 from sql.among import among
-from sql.attempts import CLAIM_S, END_ATTEMPTS, START, Attempt, Outcome
+from sql.attempts import END_ATTEMPTS, START, Attempt, Outcome
 from sql.evidence import store_evidence
 from sql.jobs import defer_enforce, driver_connection
 from sql.live import known_accesses
@@ -27,6 +27,10 @@ from sql.placing import NOTHING_LEFT, Placed, Placements
 from sql.router_health import API, begin_probe, look_at, note
 from sql.sessions import database_time
 from sql.steps import due_steps, supersede
+
+# A claimed step is looked at again after this long, in case the worker vanished: longer than a slow router takes to be
+# read, written and read back, each within its time (worker/configure.py).
+CONFIGURE_S = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +109,11 @@ def claim_placements(
             claimed.append(_claimed(step, one, before.get(one.placement.access_stamp or ""), probe=health.is_open))
     session.flush()
     if claimed:
-        session.execute(START, {"steps": [one.step_id for one in claimed], "claim_s": CLAIM_S})
+        session.execute(START, {"steps": [one.step_id for one in claimed], "claim_s": CONFIGURE_S})
     if moved:
         defer_enforce(driver_connection(session), operator_id, sorted(moved))
     if claimed and health.is_open:
-        begin_probe(session, router_id, now + timedelta(seconds=CLAIM_S), API)
+        begin_probe(session, router_id, now + timedelta(seconds=CONFIGURE_S), API)
     return claimed
 
 

@@ -34,6 +34,7 @@ from sql.placement_attempts import ClaimedPlacement, claim_placements, note_comm
 from sql.secrets import SecretBox, SecretsError, router_api_place, service_password_place
 from sql.sessions import acting_for
 from worker.outcomes import judge
+from worker.patience import patiently
 from worker.planning import enforce_some
 from worker.routeros_reading import cut_queries, queries
 from worker.threads import Lane, in_lane
@@ -47,7 +48,7 @@ log = structlog.get_logger("worker.configure")
 AT_ONCE = 200
 PROVED = "It was read back and is as it should be."
 # A busy router has some hundred thousand tracked connections; two addresses of each are read.
-LIMITS = Limits(command_timeout_s=60.0, max_rows=500_000, max_reply_bytes=64 << 20)
+LIMITS = Limits(command_timeout_s=20.0, max_rows=500_000, max_reply_bytes=64 << 20)
 NOTHING_TO_DO = "The router had all of it already."
 
 
@@ -110,6 +111,9 @@ class Configurer:
             return reach(router, self._box), claimed
 
     def _store(self, operator_id: int, router_id: int, outcomes: list[Outcome[ClaimedPlacement]]) -> None:
+        patiently(lambda: self._store_once(operator_id, router_id, outcomes))
+
+    def _store_once(self, operator_id: int, router_id: int, outcomes: list[Outcome[ClaimedPlacement]]) -> None:
         with self._acting(operator_id) as session:
             services = store_placements(session, operator_id, router_id, outcomes, datetime.now(UTC))
         if services:

@@ -25,6 +25,7 @@ from sql.models import Router
 from sql.secrets import SecretBox, SecretsError, router_secret_place
 from sql.sessions import acting_for
 from worker.outcomes import judge
+from worker.patience import patiently
 from worker.planning import enforce_some
 from worker.threads import Lane, in_lane
 
@@ -39,9 +40,6 @@ GATHER_S = 0.01
 IN_HAND_WINDOWS = 2
 EDGE_WAIT_S = 5.0
 EDGE_LOOK_S = 0.02
-# What routers answered is kept in memory for this long when the database is away, rather than asked for again.
-STORE_S = 30.0
-STORE_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +130,8 @@ class RouterWorker:
             return claim(session, worked.operator_id, worked.router_id, most, hurry=worked.lane == Lane.HURRY)
 
     def _store(self, worked: Worked, outcomes: list[Outcome[Claimed]]) -> None:
-        """Store what routers answered; done twice it does no harm. Raises OperationalError when patience ends."""
-        began = time.monotonic()
-        while True:
-            try:
-                self._store_once(worked, outcomes)
-            except OperationalError as error:
-                if time.monotonic() - began > STORE_S:
-                    raise
-                log.warning("an answer could not be stored yet", error=str(error).splitlines()[0])
-                time.sleep(STORE_AGAIN_S)
-            else:
-                return
+        """Store what routers answered. Raises OperationalError when patience ends."""
+        patiently(lambda: self._store_once(worked, outcomes))
 
     def _store_once(self, worked: Worked, outcomes: list[Outcome[Claimed]]) -> None:
         with acting_for(self._engine, worked.operator_id) as session:
