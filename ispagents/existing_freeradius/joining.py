@@ -196,7 +196,7 @@ def leave(existing: Existing | None, returns: Sequence[Return], ours: Ours) -> P
             + "."
         )
     give_back(returns, ours.backup)
-    away = ours.backup.put_away(time.strftime("%Y%m%d-%H%M%S", time.gmtime()))
+    away = ours.backup.put_away(f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{time.time_ns() % 10**9:09d}")
     if existing is not None and (said := running.complaint(existing)):
         raise Problem(f"Everything is as it was, but FreeRADIUS does not accept its configuration: {said}.")
     return away
