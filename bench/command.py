@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bench import auth, billing, changes, coa, report, routeros, webhooks
+from bench import acct, auth, billing, changes, coa, report, routeros, webhooks
 from bench.load import LoadError
 from bench.packets import BadReplyError
 from bench.servers.contract import ServerError
@@ -26,6 +26,7 @@ ERRORS = (
     LoadError,
     BadReplyError,
     auth.BenchError,
+    acct.AcctBenchError,
     coa.CoaBenchError,
     *changes.ERRORS,
     *webhooks.ERRORS,
@@ -43,6 +44,12 @@ Quick = Annotated[bool, typer.Option("--quick", help="Smaller runs, under 45 s, 
 def auth_command(json: Json = None, quick: Quick = False) -> None:
     """Logins with a billing decision, against rlm_sql and the files floor."""
     _bench("auth", lambda: auth.run(quick), json)
+
+
+@app.command(name="acct")
+def acct_command(json: Json = None, quick: Quick = False) -> None:
+    """Accounting until its rows are stored, against rlm_sql and detail alone; backlog, lag, pages."""
+    _bench("acct", lambda: acct.run(quick), json)
 
 
 @app.command(name="coa")

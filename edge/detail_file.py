@@ -20,6 +20,7 @@ NAME = "detail"
 TAKEN = ".work"
 # A record of one packet: 4096 bytes on the wire (RFC 2865 section 3), every byte printed as up to four, plus names.
 RECORD_MAXIMUM_BYTES = 64 * 1024
+BLOCK_BYTES = 256 * 1024
 
 # The first line of every record (rlm_detail's default header "%t").
 _HEADER = re.compile(rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\n")
@@ -98,7 +99,7 @@ def waiting_s(folder: Path) -> float:
 def read_text(text: str) -> Record | Unreadable:
     """One record from its text."""
     data = text.encode()
-    return _parse(data.rstrip(b"\n").splitlines(keepends=True), len(data))
+    return _parse(data.rstrip(b"\n") + b"\n", len(data))
 
 
 class TakenFile:
@@ -113,6 +114,28 @@ class TakenFile:
     def records(self, from_bytes: int) -> Iterator[Record | Unreadable]:
         """The records from a place on. Whatever is not a whole record comes as Unreadable, the torn end too."""
         self._file.seek(from_bytes)
+        at, rest = from_bytes, b""
+        while block := self._file.read(BLOCK_BYTES):
+            *parts, rest = (rest + block).split(b"\n\n")
+            for part in parts:
+                at += len(part) + 2
+                data = part.lstrip(b"\n")
+                if len(data) >= RECORD_MAXIMUM_BYTES:
+                    yield Unreadable(_TOO_LONG, at, _text([data[:RECORD_MAXIMUM_BYTES]]))
+                elif data:
+                    yield from _read(data + b"\n", at)
+            if len(rest) > RECORD_MAXIMUM_BYTES:
+                # Whatever its length, no more of it is kept than this: its end is looked for line by line.
+                piece = next(self._by_lines(at))
+                yield piece
+                at, rest = piece.end_bytes, b""
+                self._file.seek(at)
+        if rest.strip(b"\n"):
+            # Nobody writes here any more, so an unfinished end stays so: the server died in the middle of it.
+            yield from self._by_lines(at)
+
+    def _by_lines(self, from_bytes: int) -> Iterator[Record | Unreadable]:
+        self._file.seek(from_bytes)
         lines: list[bytes] = []
         size = 0
         at = from_bytes
@@ -123,7 +146,7 @@ class TakenFile:
                 if size > RECORD_MAXIMUM_BYTES:
                     yield Unreadable(_TOO_LONG, at, _text(lines))
                 elif lines:
-                    yield from _read(lines, at)
+                    yield from _read(b"".join(lines), at)
                 lines, size = [], 0
                 continue
             at_line_start = line.endswith(b"\n")
@@ -132,7 +155,6 @@ class TakenFile:
             if size <= RECORD_MAXIMUM_BYTES:
                 lines.append(line)
         if lines or size:
-            # Nobody writes here any more, so an unfinished end stays so: the server died in the middle of it.
             reason = _TOO_LONG if size > RECORD_MAXIMUM_BYTES else "the file ends within a record"
             yield Unreadable(reason, at, _text(lines))
 
@@ -159,26 +181,26 @@ class TakenFile:
         self._file.close()
 
 
-def _read(lines: list[bytes], end_bytes: int) -> Iterator[Record | Unreadable]:
-    piece = _parse(lines, end_bytes)
+def _read(data: bytes, end_bytes: int) -> Iterator[Record | Unreadable]:
+    piece = _parse(data, end_bytes)
     if isinstance(piece, Unreadable):
         # A server that died while it wrote left half a record, and the next one begins right behind it. That one was
         # acknowledged, and must neither be lost nor take the half record's attributes for its own.
-        data = b"".join(lines)
         begins = max((found.start() for found in _HEADER.finditer(data)), default=0)
         if begins:
             cut_at = end_bytes - 1 - (len(data) - begins)
             yield Unreadable("the record ends where another one begins", cut_at, _text([data[:begins]]))
-            piece = _parse(data[begins:].splitlines(keepends=True), end_bytes)
+            piece = _parse(data[begins:], end_bytes)
     yield piece
 
 
-def _parse(lines: list[bytes], end_bytes: int) -> Record | Unreadable:
-    text = _text(lines)
+def _parse(data: bytes, end_bytes: int) -> Record | Unreadable:
+    text = _text([data])
     # Nearly every record has only lines of this form; one that has others is looked at line by line.
     found = _PLAIN.findall(text)
-    if len(found) == len(lines) - 1 and found:
+    if found and len(found) == text.count("\n") - 1:
         return Record(tuple(found), end_bytes, text)
+    lines = [line + b"\n" for line in data.rstrip(b"\n").split(b"\n")]
     attributes: list[tuple[str, str]] = []
     for line in lines[1:]:
         name, separator, value = line.rstrip(b"\n").decode("utf-8", "replace").strip("\t").partition(" = ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from edge.detail_file import Record
 from policy.mac import canonical_mac
@@ -16,6 +17,8 @@ COUNTER_MAXIMUM = 2**63 - 1
 DELAY_MAXIMUM_S = 30 * 86400
 SESSION_MAXIMUM_S = 10 * 365 * 86400
 NAME_MAXIMUM_BYTES = 253
+# A session says the same of itself in every record; of so many it is remembered, some 10 MB.
+KNOWN = 16_384
 
 
 class UnfitRecord(Exception):  # noqa: N818 - reads as what happened
@@ -68,6 +71,7 @@ def read_login_note(record: Record) -> LoginNote:
     )
 
 
+@lru_cache(maxsize=KNOWN)
 def read_note(text: str) -> Note:
     """The module's note, `name=value` separated by blanks; names that are not known are passed over."""
     values = dict(part.split("=", 1) for part in text.split() if "=" in part)
@@ -117,6 +121,7 @@ def _name(text: str) -> str:
     return clean.encode()[:NAME_MAXIMUM_BYTES].decode("utf-8", "ignore")
 
 
+@lru_cache(maxsize=KNOWN)
 def _address(text: str) -> str | None:
     try:
         return str(ipaddress.ip_address(text))
@@ -137,11 +142,16 @@ def _method(record: Record) -> str | None:
 def _class(record: Record) -> SessionClass | None:
     """Our own Class among those of a record; octets are printed as hexadecimal."""
     for name, value in record.attributes:
-        if name == "Class" and value.startswith("0x"):
-            try:
-                text = bytes.fromhex(value[2:]).decode("ascii")
-            except (ValueError, UnicodeDecodeError):
-                continue
-            if (found := read_class(text)) is not None:
-                return found
+        if name == "Class" and (found := _read_class(value)) is not None:
+            return found
     return None
+
+
+@lru_cache(maxsize=KNOWN)
+def _read_class(value: str) -> SessionClass | None:
+    if not value.startswith("0x"):
+        return None
+    try:
+        return read_class(bytes.fromhex(value[2:]).decode("ascii"))
+    except (ValueError, UnicodeDecodeError):
+        return None

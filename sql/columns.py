@@ -5,8 +5,8 @@ As text that the server reads: the driver's own arrays cost several times as muc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import date
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 
@@ -15,16 +15,24 @@ def columns(rows: Sequence[Sequence[Any]]) -> tuple[str, ...]:
     return tuple(literal(column) for column in zip(*rows, strict=True))
 
 
-def literal(values: Iterable[Any]) -> str:
+def literal(values: Sequence[Any]) -> str:
     """One array literal."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return "{" + ",".join(map(str, values)) + "}"
+    if kinds == {str}:
+        # No text of PostgreSQL holds a zero byte, so that it may stand between them while all are escaped at once.
+        return '{"' + _escaped("\0".join(values)).replace("\0", '","') + '"}'
+    if kinds == {datetime}:
+        return '{"' + '","'.join(map(str, values)) + '"}'
     return "{" + ",".join(map(_element, values)) + "}"
 
 
 def _element(value: Any) -> str:
-    if isinstance(value, int):
-        return str(value)
     if value is None:
         return "NULL"
-    if isinstance(value, date):  # and datetime, which is one
-        return f'"{value}"'
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value) if isinstance(value, int) else f'"{_escaped(str(value))}"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -109,6 +109,11 @@ thread pool {{
 """
 
 
+def pool_text(threads: int) -> str:
+    """The thread pool as the configuration has it."""
+    return _DISTRIBUTION_POOL if threads == DISTRIBUTION_POOL else _FIXED_POOL.format(threads=threads)
+
+
 class FreeRadius:
     """Started once; the configuration arrives as text for the three places where servers differ."""
 
@@ -131,7 +136,7 @@ class FreeRadius:
         if self.folder is None:
             raise ServerError("call prepare() first")
         port = process.free_port()
-        pool = _DISTRIBUTION_POOL if threads == DISTRIBUTION_POOL else _FIXED_POOL.format(threads=threads)
+        pool = pool_text(threads)
         text = _RADIUSD.format(
             folder=self.folder,
             raddb=RADDB,

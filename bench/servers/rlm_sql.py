@@ -45,13 +45,7 @@ class RlmSql:
         name = f"radius_{users}"
         fill(self._database, name, users)
         folder = self._server.prepare()
-        module = _MODULE.read_text()
-        address = f"host={self._database.socket_folder} user=radius password={self._database.password} dbname={name}"
-        for old, new in (*_EDITS, ('radius_db = "radius"', f'radius_db = "{address}"')):
-            if module.count(f"\t{old}") != 1:
-                raise ServerError(f"{_MODULE} holds no single line {old!r}: it is not FreeRADIUS 3.2's own")
-            module = module.replace(f"\t{old}", f"\t{new}")
-        _write_private(folder / "sql", module)
+        write_module(folder, self._database, name)
         endpoint = self._server.start(
             threads=threads,
             modules=f"    $INCLUDE {folder}/sql",
@@ -62,6 +56,17 @@ class RlmSql:
 
     def stop(self) -> None:
         self._server.stop()
+
+
+def write_module(folder: Path, database: ThrowAwayPostgres, name: str) -> None:
+    """The distribution's module file for this database, as `sql` in the folder. Raises ServerError."""
+    module = _MODULE.read_text()
+    address = f"host={database.socket_folder} user=radius password={database.password} dbname={name}"
+    for old, new in (*_EDITS, ('radius_db = "radius"', f'radius_db = "{address}"')):
+        if module.count(f"\t{old}") != 1:
+            raise ServerError(f"{_MODULE} holds no single line {old!r}: it is not FreeRADIUS 3.2's own")
+        module = module.replace(f"\t{old}", f"\t{new}")
+    _write_private(folder / "sql", module)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -166,8 +166,9 @@ def _before_starts(connection: Connection[Any], begun: Sequence[Told]) -> set[in
         values = (*columns(devices), list(INFERRED))
         found |= {row[0] for row in connection.execute(_SAME_DEVICE, values).fetchall()}
     boots: dict[tuple[int, str], list[Merged]] = {}
-    for one, _ in begun:
-        if _COUNTED.fullmatch(one.latest.acct_session_id):
+    for one, before in begun:
+        # A start that was only told more exactly says nothing new of a reboot.
+        if before.new and _COUNTED.fullmatch(one.latest.acct_session_id):
             boots.setdefault((one.router_id, one.latest.acct_session_id[:3]), []).append(one)
     if boots:
         rows = [
