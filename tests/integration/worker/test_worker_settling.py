@@ -270,7 +270,7 @@ def test_the_clock_raises_the_alarm_and_hears_routers(town):
             query(
                 town,
                 "INSERT INTO router_health VALUES (%s, %s, 3, now() - interval '1 hour', now()) "
-                "ON CONFLICT (router_id) DO UPDATE SET misses = 3, down_since = now() - interval '1 hour'",
+                "ON CONFLICT (router_id, path) DO UPDATE SET misses = 3, down_since = now() - interval '1 hour'",
                 router.id,
                 router.operator_id,
             )
