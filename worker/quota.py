@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from sql.metering import AT_ONCE, settle_due
-from sql.sessions import acting_for, database_time, operator_names
+from sql.sessions import acting_for, database_time
 
 # Logins know by themselves when a span has ended, and stamps have a clock of their own: this one settles and tidies up.
 EVERY_LOOKS = 10
@@ -22,7 +22,9 @@ class QuotaClock:
     def look(self) -> None:
         """One look; raises OperationalError while the database is away."""
         if self._looks % EVERY_LOOKS == 0:
-            for operator_id in operator_names(self._engine).values():
+            with self._engine.connect() as connection:
+                due = list(connection.execute(text("SELECT operator_id FROM operators_with_usage()")).scalars())
+            for operator_id in due:
                 settle_operator(self._engine, operator_id)
         self._looks += 1
 

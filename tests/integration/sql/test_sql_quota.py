@@ -11,6 +11,8 @@ from policy.fair_use import SpanUse
 from policy.usage import SpanKind
 from sql.metering import settle_due
 from sql.quota import look
+from sql.roles import Role
+from worker.quota import QuotaClock
 
 TIERS = [{"from_bytes": 100 * GB, "rate_limit": "2M/2M", "span": "month"}]
 
@@ -179,3 +181,11 @@ def test_a_router_that_holds_the_service_follows_its_tier(isp):
     second = line.steps()[1]
     assert (second.route, second.priority) == ("configure", BY_ITSELF_PRIORITY)
     assert second.target_stamp != first.target_stamp
+
+
+def test_the_clock_finds_what_has_ended(line):
+    """Across operators, and only what is due."""
+    line.count(120 * GB)
+    line.query("UPDATE usage_states SET valid_until = now() - interval '1 second'")
+    QuotaClock(line.isp.database.engine(Role.WORKER)).look()
+    assert line.query("SELECT valid_until FROM usage_states") == [(None,)]
