@@ -175,7 +175,7 @@ def place(
     for one in found:
         change = changes.get(one.service.authorised_change_id or 0)
         if not one.problem and _is_needed(session, one, last.get(one.placement.id), now):
-            priority = _priority(one, change)
+            priority = _priority(one, change, last.get(one.placement.id))
             if priority == HEALING_PRIORITY and placements.moved_by_itself(one):
                 priority = BY_ITSELF_PRIORITY
             if priority != HEALING_PRIORITY or healing.take():
@@ -298,10 +298,14 @@ def _is_needed(session: DatabaseSession, one: Placed, last: Step | None, now: da
     return not (was_tried and last is not None and last.ended_at is not None and last.ended_at + AGAIN > now)
 
 
-def _priority(one: Placed, change: Change | None) -> int:
-    """A change that has not reached the router yet; else what differs is brought into line under the brake."""
+def _priority(one: Placed, change: Change | None, last: Step | None) -> int:
+    """A change that has not reached the router yet; else what differs is brought into line under the brake.
+
+    A service that a person brought back while it was taken away there is no drift.
+    """
     placement = one.placement
-    if placement.applied_at is None or one.leaves:
+    comes_back = last is not None and last.target_stamp == NOTHING_LEFT
+    if placement.applied_at is None or one.leaves or comes_back:
         return PRIORITIES[ChangeKind.OPEN]
     if (
         change is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -26,6 +27,8 @@ def garden(
     as_json: JsonOption = False,
 ) -> None:
     """Write the walled garden's rules to a router: before fasttrack, in order, each with our mark; then read back."""
+    if not yes and not preview and (as_json or not sys.stdin.isatty()):
+        raise Problem("There is no terminal to ask on; say --yes, or --preview to see what would be written.")
     with common.acting(operator) as (session, operator_id):
         router_by_name(session, operator_id, name)
     shown: list[Plan] = []

@@ -48,6 +48,7 @@ def tell(session: Session, service: Service, now: datetime) -> dict[str, Any]:
         "why": sentence(access.reason) if access is not None else NOT_YET,
         "attributes": access_document(access) if access is not None else None,
         "valid_until": access.valid_until if access is not None else None,
+        "held_by": _held_by(session, service),
         "address": str(service.address) if service.address else "",
         "prepaid_until": service.prepaid_until,
         "bound_to": _bindings(session, service),
@@ -115,6 +116,12 @@ def _sessions(session: Session, service: Service, decider: Decider, now: datetim
     return rows
 
 
+def _held_by(session: Session, service: Service) -> str:
+    """The router whose own configuration holds it, "" where RADIUS controls it."""
+    router = session.get(Router, service.control_router_id) if service.control_router_id is not None else None
+    return router.name if router is not None else ""
+
+
 def _bindings(session: Session, service: Service) -> list[str]:
     router = session.get(Router, service.router_id) if service.router_id is not None else None
     bound = (
@@ -137,6 +144,9 @@ def _next(story: dict[str, Any], access: Access | None) -> list[str]:
         steps.append(f"top up with `ispagents service set {username} --prepaid-until ...`")
     if any(not one["in_line"] for one in story["sessions"]):
         steps.append(f"see how far its sessions are with `ispagents timeline {username}`")
+    if story["held_by"]:
+        # No login of it is asked here, so none can have been refused.
+        return [*steps, f"see what {story['held_by']} holds for it with `ispagents explain {username}`"]
     if not story["sessions"] and access.kind == Kind.GRANT and story["standing"] != "closed":
         steps.append(f"if the customer should be online, see refused logins in `ispagents timeline {username}`")
     return steps

@@ -151,3 +151,16 @@ def test_the_first_time_needs_a_user_and_a_password(tower: Any) -> None:
     assert "user name and a password" in tower.refused("router", "api", "set", "tower", "--port", "8729")
     for words in (("set", "nowhere", "--port", "1"), ("show", "nowhere"), ("clear", "nowhere")):
         assert "There is no router" in tower.refused("router", "api", *words)
+
+
+def test_a_service_says_which_router_holds_it(isp: Any) -> None:
+    """Whether the router's own configuration decides, or RADIUS, is seen where the service is."""
+    isp.ok(
+        "router", "add", "hill", "--address", "127.0.0.1", "--no-radius", "--api-user", "api", "--generate-api-password"
+    )
+    isp.ok("plan", "add", "Home", "--rate", "1M/1M", "--price", "1.00")
+    isp.ok("subscriber", "add", "C9", "Anna")
+    isp.ok("service", "add", "anna", "--subscriber", "C9", "--plan", "Home", "--generate-password")
+    assert isp.ok("service", "show", "anna")["held_by"] == ""
+    isp.ok("service", "place", "anna", "--router", "hill")
+    assert isp.ok("service", "show", "anna")["held_by"] == "hill"

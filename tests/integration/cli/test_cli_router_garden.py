@@ -56,7 +56,8 @@ def test_the_garden_is_written_in_its_place_and_taken_away_again(isp: Any, hill:
 def test_nothing_is_written_while_writes_are_stopped(isp: Any, hill: RouterOs) -> None:
     """The switch stops this too, in one sentence; and without a yes nothing is written either."""
     before = comments(hill)
-    assert isp("router", "garden", "hill", typed=b"n\n").code == 0
+    assert "no terminal to ask on; say --yes, or --preview" in isp.refused("router", "garden", "hill")
+    assert "no terminal to ask on" in isp("router", "garden", "hill", "--json").err
     isp.ok("network", "stop")
     assert "Network writes are stopped" in isp.refused("router", "garden", "hill", "--yes")
     assert comments(hill) == before

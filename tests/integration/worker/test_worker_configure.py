@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from held_town import PASSWORD, held_town
 
+from policy.changes.enforcement import PRIORITIES
+from policy.changes.intent import ChangeKind
 from policy.explain import explain
 from simulators.routeros import Break
 from sql.explain import situation
-from sql.models import Service
+from sql.models import Router, Service
 from sql.placing import adopt, place_service
 from sql.timeline import timeline
 
@@ -148,6 +150,22 @@ def test_a_service_that_goes_back_to_radius_leaves_nothing_of_ours(database):
         assert town.rows("/ppp/secret") == []
         assert not town.device.do(lambda device: device.standing("anna")).online
         assert town.placement(anna).ended_at is not None
+
+
+def test_a_service_that_comes_back_while_it_is_taken_away_is_no_drift(database):
+    """A person asked for it, so the brake on healing does not hold it back."""
+    with held_town(database) as town:
+        anna = town.service("anna")
+        for router_id in (None, town.router.id):
+            town.device.break_next("/ppp/secret/remove", Break.AFTER)
+            with town.isp.web() as session:
+                router = session.get_one(Router, router_id) if router_id is not None else None
+                place_service(session, session.get_one(Service, anna.id), router, "", actor="a test")
+            town.settle()
+
+        last = town.steps(anna)[-1]
+        assert (last.state, last.priority) == ("verified", PRIORITIES[ChangeKind.OPEN]), last.explanation
+        assert [row["name"] for row in town.rows("/ppp/secret")] == ["anna"]
 
 
 def test_the_customer_record_tells_what_a_router_holds(database):
