@@ -12,6 +12,7 @@ from policy.changes.route import Abilities
 from policy.documents import read_access
 from policy.facts import Method
 from policy.mac import canonical_mac
+from policy.routeros.garden import read_garden
 from policy.routeros.style import read_style
 from policy.routeros.values import HIDDEN
 from policy.routeros.wanted import Line
@@ -65,6 +66,7 @@ def held_services(
                 observed_at=placement.observed_at if placement is not None else None,
                 known=known,
                 adopt=placement is not None and placement.adopt,
+                garden_list=read_garden(router.style).address_list,
             ),
         )
     return found

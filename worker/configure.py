@@ -244,7 +244,9 @@ def _cuts(work: _Work) -> tuple[Cut, ...]:
     """
     claimed = work.claimed
     felt = any(_is_felt(change) for change in work.plan.changes)
-    known = claimed.before is not None  # a hand may have written all of it; a session has what it was given
+    # A hand may have written all of it, and a session has what it was given. Whoever leaves and had nothing of ours any
+    # more is nobody of ours either: an import that was taken back drops nobody.
+    known = claimed.before is not None and not claimed.leaves
     if work.problem or not (felt or known or claimed.attempt > 1 or claimed.in_doubt):
         return ()
     ended = _ended(work)

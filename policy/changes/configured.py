@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from policy.access import Access
+from policy.access import Access, Kind
 from policy.errors import PolicyError
+from policy.routeros import menus
 from policy.routeros.cuts import Cut, cuts
 from policy.routeros.difference import difference, undo_commands
 from policy.routeros.images import Image, after_image
+from policy.routeros.objects import Wanted
 from policy.routeros.style import Style
 from policy.routeros.terminal import command_text
 from policy.routeros.wanted import Line, wanted_items
@@ -22,7 +25,8 @@ HELD = "The router's own configuration holds this service, so it is changed ther
 class HeldService(NamedTuple):
     """A service as a router holds it. `known`: what stands there was proved, at `observed_at`; else nobody knows.
 
-    `adopt`: a person agreed that what stands there becomes ours.
+    `adopt`: a person agreed that what stands there becomes ours. `garden_list`: whom the walled garden's rules on this
+    router are for, "" where it has none of ours.
     """
 
     router_name: str
@@ -31,6 +35,7 @@ class HeldService(NamedTuple):
     observed_at: datetime | None
     known: bool
     adopt: bool = False
+    garden_list: str = ""
 
 
 def configured(held: HeldService, before: Access | None, after: Access, now: datetime) -> Document:
@@ -51,10 +56,12 @@ def configured(held: HeldService, before: Access | None, after: Access, now: dat
         "cuts": [],
         "drops": False,
         "problem": "",
+        "odd": [],
     }
     try:
         image = _found(held, after) if adopted else _image(held, before) if held.known else {}
-        plan = difference(wanted_items(held.line, after, held.style), image, adopt=adopted)
+        items = wanted_items(held.line, after, held.style)
+        plan = difference(items, image, adopt=adopted)
         ended = () if adopted else _cuts(held, before, after)
     except PolicyError as error:
         return document | {"problem": str(error)}
@@ -63,7 +70,30 @@ def configured(held: HeldService, before: Access | None, after: Access, now: dat
         "undo": [command_text(command) for command in undo_commands(plan)],
         "cuts": list(dict.fromkeys(cut.why for cut in ended)),
         "drops": any(cut.drops for cut in ended),
+        "odd": [] if adopted else [*_without_address(held, items), *_without_garden(held, after)],
     }
+
+
+def _without_address(held: HeldService, items: tuple[Wanted, ...]) -> Iterator[str]:
+    """A PPP login without an address is none; a profile of the ISP's own may bring one, ours only what it is told."""
+    ours = [
+        one
+        for one in items
+        if one.menu in (menus.PPP_SECRET, menus.PPP_PROFILE) and ("disabled", "yes") not in one.fields
+    ]
+    if len(ours) > 1 and not any(dict(one.fields).get("remote-address") for one in ours):
+        yield (
+            f"{held.router_name} would give this customer no address: set local_address and address_pool in the "
+            "router's style, or give the plan a pool or the service a fixed address."
+        )
+
+
+def _without_garden(held: HeldService, after: Access) -> Iterator[str]:
+    if after.kind == Kind.RESTRICT and held.garden_list not in after.address_lists:
+        yield (
+            f"{held.router_name} has no walled garden of ours for {' and '.join(after.address_lists) or 'this'}: the "
+            "customer is slowed and listed there, and what that means is up to the rules on the router."
+        )
 
 
 def _image(held: HeldService, access: Access | None) -> Image:

@@ -165,11 +165,15 @@ def _bound_on_routers(document: Document) -> Document:
 
 def _odd_on_routers(on_routers: list[Document]) -> list[str]:
     found = [f"{one['router']} cannot hold this service: {one['problem']}." for one in on_routers if one["problem"]]
-    return found + [
-        f"What {one['router']} holds for this service has not been read back yet."
-        for one in on_routers
-        if not one["known"] and not one["problem"]
-    ]
+    return (
+        found
+        + [
+            f"What {one['router']} holds for this service has not been read back yet."
+            for one in on_routers
+            if not one["known"] and not one["problem"]
+        ]
+        + [sentence for one in on_routers for sentence in one["odd"]]
+    )
 
 
 def _age_text(one: Document) -> str:
