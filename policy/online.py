@@ -107,6 +107,9 @@ def _step(situation: Situation, line: LiveLine | HeldLine, step: LatestStep) -> 
         again = f"it is tried again at {wording.minute(step.due_at, situation.time_zone)}"
         return Cause(Code.STEP_RETRYING, words, evidence, (test, *steps), again)
     if step.state == Enforcement.REFUSED:
+        if step.cause == "conflict":
+            take_over = command("service place", situation.username, "--adopt")
+            test = NextStep(take_over, "let this system take over what stands there, or rename it on the router")
         words = f"{packet} was refused: {_happened(line, step)}"
         return Cause(Code.STEP_REFUSED, words, evidence, (test, *steps))
     if step.state == Enforcement.STUCK:

@@ -510,11 +510,11 @@ TABLE: dict[str, tuple[Situation, State, list[Code], str, str]] = {
         "ispagents service show anna",
     ),
     "a router refused its configuration": (
-        holding(step=step(Enforcement.REFUSED, route=RouteKind.CONFIGURE, explanation="Not ours.")),
+        holding(step=step(Enforcement.REFUSED, route=RouteKind.CONFIGURE, cause="conflict", explanation="Not ours.")),
         State.ONLINE,
         [Code.STEP_REFUSED],
         "the configuration to tower-1 was refused: Not ours",
-        "ispagents router health tower-1",
+        "ispagents service place anna --adopt",
     ),
     "a router holds the restriction": (
         owing(sessions=(), held=HELD),
