@@ -73,9 +73,13 @@ def gives_otherwise(change: Change) -> bool:
     somebody's hand.
     """
     command = change.command
-    if command.menu not in (menus.PPP_SECRET, menus.HOTSPOT_USER) or command.verb != Verb.SET:
+    if command.menu not in (menus.PPP_SECRET, menus.HOTSPOT_USER):
         return False
-    return any(name != "comment" and name not in _AT_LOGIN_ONLY for name, _ in command.fields)
+    if command.verb == Verb.ADD:
+        return True  # somebody took the one away under which a session that is up had logged in
+    return command.verb == Verb.SET and any(
+        name != "comment" and name not in _AT_LOGIN_ONLY for name, _ in command.fields
+    )
 
 
 def cut_changes(wanted: Iterable[Cut], observed: Observed) -> tuple[Change, ...]:

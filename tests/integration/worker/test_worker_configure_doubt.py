@@ -89,3 +89,19 @@ def test_a_session_of_another_style_is_ended(database):
         town.device.do(lambda device: device.ppp_login("anna", PASSWORD))
         restricted = town.device.do(lambda device: device.standing("anna"))
         assert (restricted.download_bps, restricted.lists) == (256_000, {"overdue"})
+
+
+def test_a_session_ends_when_its_secret_was_taken_away_and_is_made_anew(database):
+    """Somebody's hand removed the secret; the session that is up may have anything, so it takes the new one."""
+    with held_town(database) as town:
+        anna = town.service("anna")
+        town.device.do(lambda device: device.ppp_login("anna", PASSWORD))
+        (secret,) = town.device.rows("/ppp/secret", name="anna")
+        town.device.remove("/ppp/secret", secret[".id"])
+        with town.database.as_superuser() as connection:
+            connection.execute("UPDATE placements SET applied_stamp = NULL")
+
+        town.settle()
+
+        assert town.steps(anna)[-1].state == "verified"
+        assert not town.device.do(lambda device: device.standing("anna")).online
