@@ -110,6 +110,7 @@ API: Final = MappingProxyType(
             "A person or another program was there.",
             "Look at it on {router}, and decide what it should be.",
         ),
+        "kept": Words("{router} has what was sent before; it was kept for taking it back.", "It was done then.", ""),
         "done": Words("{router} did it.", "It answered so; reading back proves it.", ""),
         "already_there": Words("{router} had just this already.", "It was done before.", ""),
         "already_gone": Words("It was gone from {router} already.", "It was done before, or by somebody else.", ""),

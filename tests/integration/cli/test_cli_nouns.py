@@ -69,7 +69,8 @@ def test_a_plan_gets_versions(isp: Any) -> None:
     )
     found = isp.ok("plan", "show", "Home 50")
     assert "address_lists" not in found["facts"]
-    assert found["facts"]["tiers"] == [{"from_bytes": 9, "rate_limit": "1M/1M"}]
+    tier = {"span": "period", "action": "throttle", "from_bytes": 9, "rate_limit": "1M/1M"}
+    assert found["facts"]["tiers"] == [tier]
 
 
 def test_a_subscriber_is_found(isp: Any) -> None:
