@@ -40,6 +40,7 @@ SELECT id, authorised, control_router_id FROM services
 WHERE authorised IS NOT NULL AND control_router_id IS NOT NULL ORDER BY 1
 """
 # Nobody can tell an engine that believes what it proved once, but by looking: what the scheduled search for drift does.
+_PLACED = "SELECT service_id FROM placements WHERE router_id = %s AND ended_at IS NULL"
 _DOUBT = "UPDATE placements SET applied_stamp = NULL WHERE service_id = ANY(%s) AND router_id = %s AND ended_at IS NULL"
 _KNOWN = """
 SELECT EXISTS (SELECT FROM placements JOIN services ON services.id = placements.service_id
@@ -122,6 +123,8 @@ class Held:
         world = self._world
         world.transact(Role.WEB, lambda s: customers.set_operator(s, world.operator_id, brake_free=20, actor=CLERK))
         for router in self.routers:
+            held = {row[0] for row in world.look(_PLACED, router.router_id)}
+            router.remove_orphans(held)
             if router.touched:
                 touched, router.touched = sorted(router.touched), set()
                 self._world.look(_DOUBT + " RETURNING id", touched, router.router_id)

@@ -75,7 +75,10 @@ class Drop:
 
 
 class HeldRouter:
-    """One router. `foreign`: what others have there, by menu and id; `touched`: whose items were changed by hand."""
+    """One router. `foreign`: what others have there, by menu and id; `touched`: whose items were changed by hand.
+
+    `added_late`: for whom something was added when its sender had given it up.
+    """
 
     def __init__(self, world: World, name: str, address: str, style: dict[str, Any]) -> None:
         """Empty but for what every ISP has: pools, and customers of others."""
@@ -92,6 +95,7 @@ class HeldRouter:
         self.breaks = 0.0
         self.slow = 0.0
         self.touched: set[int] = set()
+        self.added_late: set[int] = set()
         self.misled: set[int] = set()
         """Those who may have logged in by a profile that somebody changed: the router's rows do not tell."""
         self.drops: list[Drop] = []
@@ -112,6 +116,9 @@ class HeldRouter:
             self._note_drop(request)
         if late and request.verb not in ("print", "getall"):
             self._world.counts["late commands"] += 1
+            if request.verb == "add":
+                tag = tag_of(request.arguments.get("comment", ""))
+                self.added_late |= {int(tag.removeprefix("service-"))} if tag else set()
         try:
             return self._commands.run(request, self._policies)
         except TrapError as trap:
@@ -189,6 +196,14 @@ class HeldRouter:
         for menu, row_id in list(self.foreign):
             if name in (self.foreign[menu, row_id].get("name"), self.foreign[menu, row_id].get("target")):
                 del self.foreign[menu, row_id]
+
+    def remove_orphans(self, held: set[int]) -> None:
+        """`drift fix`: what a late command left of services that are held here no more is found, and taken away."""
+        for menu in (PPP_SECRET, QUEUE, ADDRESS_LIST):
+            for row in list(self.device[menu]):
+                if self._services_of(menu, row) & (self.added_late - held):
+                    self.device.remove(self.device[menu], row)
+                    self._world.counts["orphans removed"] += 1
 
     def meddle(self) -> None:
         """Somebody changes or removes something of ours."""
