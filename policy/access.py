@@ -197,7 +197,12 @@ def _session_timeout(service: ServiceFacts, plan: PlanFacts, now: datetime) -> i
 
     A window's edge is no reason: the worker changes the live session there, or everybody would drop every evening.
     """
-    limits = [plan.session_timeout_s] if plan.session_timeout_s else []
-    if service.prepaid_until is not None:
-        limits.append(max(1, int((service.prepaid_until - now).total_seconds())))
-    return min(*limits, SESSION_TIMEOUT_MAXIMUM_S) if limits else 0
+    if service.prepaid_until is None:
+        return min(plan.session_timeout_s, SESSION_TIMEOUT_MAXIMUM_S)
+    return session_timeout_s(plan.session_timeout_s, (service.prepaid_until - now).total_seconds())
+
+
+def session_timeout_s(plan_session_timeout_s: int, left_s: float) -> int:
+    """The Session-Timeout with so much prepaid time left (more than 0) and the plan's own limit, 0 for none."""
+    left = min(max(1, int(left_s)), SESSION_TIMEOUT_MAXIMUM_S)
+    return min(left, plan_session_timeout_s) if plan_session_timeout_s else left

@@ -9,15 +9,25 @@ from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
 
-from policy.access import Access, Kind, decide, refusal_by_wrong_password
+from policy.access import Access, Kind, decide, refusal_by_wrong_password, session_timeout_s
 from policy.attributes import reply_attributes
 from policy.facts import Facts, Login, Method, OpenSession, OperatorFacts
 from policy.mac import canonical_mac
 from policy.quota import NO_USAGE, UsageState
 from policy.reasons import Reason
-from policy.stamp import class_of, stamp
+from policy.stamp import class_of, parts_of_stamp, stamp, stamp_with_address
 from radius_module.pairs import ADD, Pair, checked
-from radius_module.records import HAS_MORE, HAS_PASSWORD, HAS_SPECIAL, KIND_BYTES, without_binding
+from radius_module.records import (
+    HAS_OWN,
+    HAS_PASSWORD,
+    HAS_PREPAID,
+    HAS_SPECIAL,
+    KIND_BYTES,
+    address_alone,
+    password_at,
+    prepaid_until_s,
+    without_binding,
+)
 from radius_module.replica import Generation, LoginRow, Replica, login_row
 
 Request = Mapping[str, str]
@@ -25,6 +35,8 @@ Request = Mapping[str, str]
 # Kinds of services that the answer is kept for: plans times standings times ways of asking. More means that plans were
 # edited.
 STANDARD_ANSWERS = 4096
+# A prepaid end that lies behind every other moment at which an access may change.
+LATEST = datetime.max.replace(tzinfo=UTC)
 
 # The password is not known or not wanted; the decision alone accepts.
 ACCEPT_ALONE = None
@@ -49,10 +61,15 @@ class Answer(NamedTuple):
 
 
 class _Standard(NamedTuple):
-    """What every service of a kind is answered: the attributes without Class, and the stamp in Class."""
+    """What every service of a kind is answered: the attributes without Class, and the stamp in Class.
+
+    What a service may have of its own is left out: the address (then the stamp is in two parts, and the address belongs
+    between them), and the Session-Timeout of prepaid time (`plan_session_timeout_s` is the plan's part of it).
+    """
 
     reply: tuple[Pair, ...]
-    stamp: str
+    stamp: str | tuple[str, str]
+    plan_session_timeout_s: int
 
 
 class UnknownRouter(Exception):  # noqa: N818 - reads as what happened
@@ -73,27 +90,40 @@ class Logins:
         """The answer to an Access-Request from `source`. Raises NoReplica, UnknownRouter or UnfitValue.
 
         A service that has nothing of its own but its password gets what all of its kind get, so that is decided once.
-        Its kind is all that KIND holds, and the way of asking.
+        Its kind is all that KIND holds, and the way of asking. Another address or prepaid end makes no other kind;
+        services that have more of their own are decided each time.
         """
         generation = self._replica.generation()
         found = generation.find(source, request.get("User-Name", ""))
         if found is None:
             raise UnknownRouter(source)
         _, service_id, value = found
-        if value is not None and value[0] & HAS_SPECIAL:
+        if value is None:
+            return self._decided(request, login_row(found), None)
+        address: str | None = ""
+        if value[0] & HAS_SPECIAL:
             value = without_binding(value, canonical_mac(request.get("Calling-Station-Id", "")))
-        if value is None or value[0] & HAS_MORE != HAS_PASSWORD:
+            address = address_alone(value)
+        flags = value[0]
+        if address is None or not flags & HAS_PASSWORD:
             return self._decided(request, login_row(found), None)
         kind = (value[:KIND_BYTES], request.get("Framed-Protocol"), request.get("Service-Type"))
         standard: _Standard | None = generation.derived.get(kind)
         if standard is None:
-            if len(generation.derived) >= STANDARD_ANSWERS:
-                generation.derived.clear()
             return self._decided(request, login_row(found), (generation, kind))
-        reply, access_stamp = standard
+        reply, access_stamp, plan_session_timeout_s = standard
+        if type(access_stamp) is not str:
+            reply = (*reply, checked("Framed-IP-Address", address))
+            access_stamp = stamp_with_address(access_stamp, address)
+        if flags & HAS_PREPAID:
+            left_s = prepaid_until_s(value) - max(self._clock(), generation.table.time())
+            if left_s <= 0:
+                return self._decided(request, login_row(found), None)
+            reply = (*reply, ("Session-Timeout", ADD, str(session_timeout_s(plan_session_timeout_s, left_s))))
         class_pair = self._class(service_id, access_stamp)
         # A named tuple's own constructor costs twice as much, and this runs for every login.
-        return tuple.__new__(Answer, (True, (*reply, class_pair), value[KIND_BYTES:].decode(), ""))
+        at = password_at(value) if flags & HAS_OWN else KIND_BYTES
+        return tuple.__new__(Answer, (True, (*reply, class_pair), value[at:].decode(), ""))
 
     def _decided(self, request: Request, row: LoginRow, keep_in: tuple[Generation, object] | None) -> Answer:
         login = read_login(request, row.router_id)
@@ -106,10 +136,8 @@ class Logins:
                 access = decide(facts, login, now)
             if access.kind == Kind.DENY:
                 return Answer(accepted=False, note=note(row, access.reason))
-        elif keep_in is not None and access.valid_until is None:
-            # Only what the replica's one generation says of plan and standing entered here, and no clock.
-            generation, kind = keep_in
-            generation.derived[kind] = _Standard(_static_reply(access), stamp(access))
+        elif keep_in is not None:
+            _keep(*keep_in, _for_its_kind(facts, login, now))
         return self._accept(request, row, login, access)
 
     def wrong_password(self, request: Request, source: str) -> Answer:
@@ -183,14 +211,39 @@ class Logins:
 
     def _class(self, service_id: int, access_stamp: str) -> Pair:
         # Octets that do not begin with 0x are taken as they stand; as hexadecimal text both sides would convert them.
-        return ("Class", ADD, class_of(self._login_id(), service_id, access_stamp))
-
-    def _login_id(self) -> str:
-        return f"{self._prefix}{next(self._numbers):016x}"
+        return ("Class", ADD, class_of(f"{self._prefix}{next(self._numbers):016x}", service_id, access_stamp))
 
 
 # A frozen dataclass costs as much to make as the decision.
 _without_choices = lru_cache(maxsize=256)(OperatorFacts)
+
+
+def _for_its_kind(facts: Facts, login: Login, now: datetime) -> _Standard | None:
+    """The answer for every service of this kind, or None where it changes by itself.
+
+    Only what the replica's one generation says of plan and standing may enter it, and no clock: a prepaid end is taken
+    to lie behind everything else, and whoever uses the answer looks whether it has come.
+    """
+    service = facts.service
+    if service is None:
+        return None
+    facts = facts._replace(service=service._replace(prepaid_until=service.prepaid_until and LATEST))
+    access = decide(facts, login, now)
+    if access.kind == Kind.DENY or access.valid_until != (service.prepaid_until and LATEST):
+        return None
+    plain = access._replace(session_timeout_s=0) if service.prepaid_until else access
+    if not access.address:
+        return _Standard(_static_reply(plain), stamp(access), access.plan_session_timeout_s)
+    reply = tuple(pair for pair in _static_reply(plain) if pair[0] != "Framed-IP-Address")
+    return _Standard(reply, parts_of_stamp(access), access.plan_session_timeout_s)
+
+
+def _keep(generation: Generation, kind: object, standard: _Standard | None) -> None:
+    if standard is None:
+        return
+    if len(generation.derived) >= STANDARD_ANSWERS:
+        generation.derived.clear()
+    generation.derived[kind] = standard
 
 
 def _static_reply(access: Access) -> tuple[Pair, ...]:

@@ -25,12 +25,14 @@ HAS_PASSWORD, HAS_PREPAID, HAS_SPECIAL = 32, 64, 128
 # Flags and plan version: with the login's own method this is all that most answers depend on.
 KIND = struct.Struct("=BI")
 KIND_BYTES = KIND.size
-# What a service may have of its own.
-HAS_MORE = HAS_PASSWORD | HAS_PREPAID | HAS_SPECIAL
+# What a service may have of its own beside its password.
+HAS_OWN = HAS_PREPAID | HAS_SPECIAL
 PREPAID = struct.Struct("=d")
 LENGTH = struct.Struct("=H")
 # What `_special` writes of a service that is bound to a device and has nothing else.
 _BOUND_TO = b"\0\0\x001\0%s\x000\0\0"
+# What `_special` writes behind an address that is all there is.
+_NOTHING_ELSE = b"\0" * 7
 
 
 class ServiceRow(NamedTuple):
@@ -129,6 +131,29 @@ def read_service(service_id: int, value: bytes) -> tuple[ServiceFacts, str | Non
     return ServiceFacts(*known, address, ipv6, delegated_ipv6, tuple(routes)), password, bindings, usage
 
 
+def password_at(value: bytes) -> int:
+    """Where the password begins in a service's record; before it stands all that an answer depends on."""
+    at = KIND_BYTES + (PREPAID.size if value[0] & HAS_PREPAID else 0)
+    if value[0] & HAS_SPECIAL:
+        at += LENGTH.size + int(LENGTH.unpack_from(value, at)[0])
+    return at
+
+
+def address_alone(value: bytes) -> str | None:
+    """The address of a service's record, "" for none; None where it has more of its own than that and a prepaid end."""
+    if not value[0] & HAS_SPECIAL:
+        return ""
+    at = KIND_BYTES + (PREPAID.size if value[0] & HAS_PREPAID else 0)
+    end = at + LENGTH.size + int(LENGTH.unpack_from(value, at)[0])
+    address = value[at + LENGTH.size : end - len(_NOTHING_ELSE)]
+    return address.decode() if value.endswith(_NOTHING_ELSE, at, end) and b"\0" not in address else None
+
+
+def prepaid_until_s(value: bytes) -> float:
+    """When the prepaid time ends, in seconds of the epoch; only of a record that has HAS_PREPAID."""
+    return float(PREPAID.unpack_from(value, KIND_BYTES)[0])
+
+
 def without_binding(value: bytes, mac: str) -> bytes:
     """A record whose service has nothing of its own but a password and this device: as if it were not bound at all.
 
@@ -138,7 +163,11 @@ def without_binding(value: bytes, mac: str) -> bytes:
     bound = _BOUND_TO % mac.encode()
     size = LENGTH.pack(len(bound))
     flags = value[0]
-    if not mac or flags & HAS_MORE != HAS_PASSWORD | HAS_SPECIAL or not value.startswith(size + bound, KIND_BYTES):
+    if (
+        not mac
+        or flags & (HAS_OWN | HAS_PASSWORD) != HAS_PASSWORD | HAS_SPECIAL
+        or not value.startswith(size + bound, KIND_BYTES)
+    ):
         return value
     return bytes((flags ^ HAS_SPECIAL,)) + value[1:KIND_BYTES] + value[KIND_BYTES + LENGTH.size + len(bound) :]
 

@@ -9,7 +9,16 @@ from policy_strategies import NOW, accesses
 
 from policy.access import Access, Kind
 from policy.reasons import Reason
-from policy.stamp import CLASS_MAXIMUM_BYTES, SessionClass, class_of, read_class, same_format, stamp
+from policy.stamp import (
+    CLASS_MAXIMUM_BYTES,
+    SessionClass,
+    class_of,
+    parts_of_stamp,
+    read_class,
+    same_format,
+    stamp,
+    stamp_with_address,
+)
 
 RUNS_DOWN = {"session_timeout_s", "total_limit_bytes", "valid_until"}
 IGNORED = RUNS_DOWN | {"reason"}
@@ -82,3 +91,9 @@ def test_stamps_of_two_formats_are_not_compared():
 def test_a_stamp_never_moves():
     """Stored stamps must keep their meaning: this one may change only together with FORMAT."""
     assert stamp(Access(Kind.GRANT, Reason.PLAN, "10M/50M", interim_interval_s=300)) == "1-b1a50f02ce9c2ffa"
+
+
+@given(accesses, st.text(max_size=15))
+def test_a_stamp_in_two_parts_is_the_stamp(access, address):
+    """Whatever the address between them."""
+    assert stamp_with_address(parts_of_stamp(access), address) == stamp(access._replace(address=address))

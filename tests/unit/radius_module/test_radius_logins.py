@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 from fixtures_freeradius import CONTROL, router_row, service_row
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from policy.facts import Method
 from policy.stamp import read_class
@@ -165,6 +167,52 @@ def test_a_bound_service_is_answered_as_one_of_its_kind_on_its_own_device_alone(
         assert values(bench.ask("address"), "Framed-IP-Address") == ["100.64.0.9"]
         assert bench.ask("port").note.endswith("reason=wrong_port")
     assert replies == [replies[0]] * 4
+
+
+PLANS = (
+    '{"rate_limit": "10M/50M", "session_timeout_s": 3600}',
+    '{"rate_limit": "10M/50M", "simultaneous_use": 1, "at_limit": "refuse"}',
+    '{"suspended": {"look": "deny"}, "pool": "homes"}',
+    '{"rate_limit": "1M/1M", "windows": [{"start_minute": 0, "end_minute": 720, "rate_limit": "9M/9M"}]}',
+    '{"quota_bytes": 1000, "tiers": [{"from_bytes": 500, "rate_limit": "1M/2M", "span": "day"}]}',
+)
+OWN = {
+    "standing": st.sampled_from(("current", "suspended", "closed")),
+    "plan_version_id": st.integers(1, 1 + len(PLANS)),
+    "prepaid_until": st.sampled_from((None, NOW - 5, NOW + 5, NOW + 5000, NOW + 10**7)),
+    "address": st.sampled_from(("", "100.64.0.7", "100.64.0.8")),
+    "routes": st.sampled_from(((), ("10.9.0.0/24",))),
+    "bind_mac": st.booleans(),
+    "mac": st.sampled_from(("", MAC, "02:00:00:00:00:09")),
+}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.fixed_dictionaries({}, optional=OWN), min_size=2, max_size=6), st.randoms(use_true_random=False))
+def test_an_answer_that_is_kept_is_the_one_that_would_be_decided(bench, rows, order):
+    """Whoever was asked for before, at whatever time: what is remembered of a kind never differs from deciding anew."""
+    for number, facts in enumerate(PLANS):
+        bench.writer.put_plan(2 + number, "Plan", facts)
+    bench.add(*(service_row(f"user{number}", 20 + number, **row) for number, row in enumerate(rows)))
+    bench.clock = NOW
+    warm = Logins(Replica(bench.writer.folder), lambda: bench.clock)
+    for _ in range(3):
+        for number in order.sample(range(len(rows)), len(rows)):
+            request = {
+                "User-Name": f"user{number}",
+                **order.choice((PPPOE, HOTSPOT, PPPOE | {"Calling-Station-Id": ""})),
+            }
+            cold = Logins(Replica(bench.writer.folder), lambda: bench.clock)
+            assert said(warm.authorize(request, CONTROL)) == said(cold.authorize(request, CONTROL))
+        bench.clock += order.choice((0, 4.5, 3600))
+        bench.writer.set_newest_time(bench.clock + order.choice((-100, 0, 5)))
+
+
+def said(answer):
+    """What an answer says; every login has an id of its own, and the order of attributes means nothing."""
+    known = class_of(answer) if answer.accepted else None
+    others = sorted(pair for pair in answer.reply if pair[0] != "Class")
+    return answer.accepted, answer.password, answer.note, others, known and (known.service_id, known.stamp)
 
 
 def test_a_hotspot_device_logs_in_by_its_mac(bench):
