@@ -64,10 +64,13 @@ def authorize(packet: Packet) -> Any:
     """Decide on a login."""
     request = dict(packet)
     try:
-        answer = _logins.authorize(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+        usual = _logins.usual(request, request[SOURCE])  # type: ignore[union-attr] # set by instantiate
+        if usual is None:
+            return _result(_logins.decided(request, request[SOURCE]))  # type: ignore[union-attr] # as above
     except (NoReplica, UnknownRouter, UnfitValue) as problem:
         return _silent(problem)
-    return _result(answer)
+    reply, password = usual
+    return (OK, reply, (("Cleartext-Password", ":=", escaped(password)),))
 
 
 def authenticate(packet: Packet) -> Any:

@@ -87,7 +87,12 @@ class Logins:
         self._numbers = count(1)
 
     def authorize(self, request: Request, source: str) -> Answer:
-        """The answer to an Access-Request from `source`. Raises NoReplica, UnknownRouter or UnfitValue.
+        """The answer to an Access-Request from `source`. Raises NoReplica, UnknownRouter or UnfitValue."""
+        usual = self.usual(request, source)
+        return self.decided(request, source) if usual is None else Answer(True, *usual)
+
+    def usual(self, request: Request, source: str) -> tuple[tuple[Pair, ...], str] | None:
+        """Reply and password of a login whose kind was decided before; None for every other. Raises as `authorize`.
 
         A service that has nothing of its own but its password gets what all of its kind get, so that is decided once.
         Its kind is all that KIND holds, and the way of asking. Another address or prepaid end makes no other kind;
@@ -99,33 +104,35 @@ class Logins:
             raise UnknownRouter(source)
         _, service_id, value = found
         if value is None:
-            return self._decided(request, login_row(found), None)
+            return None
         address: str | None = ""
         if value[0] & HAS_SPECIAL:
             value = without_binding(value, canonical_mac(request.get("Calling-Station-Id", "")))
             address = address_alone(value)
-        flags = value[0]
-        if address is None or not flags & HAS_PASSWORD:
-            return self._decided(request, login_row(found), None)
-        kind = (value[:KIND_BYTES], request.get("Framed-Protocol"), request.get("Service-Type"))
-        standard: _Standard | None = generation.derived.get(kind)
-        if standard is None:
-            return self._decided(request, login_row(found), (generation, kind))
+        standard: _Standard | None = generation.derived.get(_kind(request, value))
+        if standard is None or address is None:
+            return None
         reply, access_stamp, plan_session_timeout_s = standard
         if type(access_stamp) is not str:
             reply = (*reply, checked("Framed-IP-Address", address))
             access_stamp = stamp_with_address(access_stamp, address)
-        if flags & HAS_PREPAID:
-            left_s = prepaid_until_s(value) - max(self._clock(), generation.table.time())
-            if left_s <= 0:
-                return self._decided(request, login_row(found), None)
-            reply = (*reply, ("Session-Timeout", ADD, str(session_timeout_s(plan_session_timeout_s, left_s))))
-        class_pair = self._class(service_id, access_stamp)
-        # A named tuple's own constructor costs twice as much, and this runs for every login.
-        at = password_at(value) if flags & HAS_OWN else KIND_BYTES
-        return tuple.__new__(Answer, (True, (*reply, class_pair), value[at:].decode(), ""))
+        at = KIND_BYTES
+        if value[0] & HAS_OWN:
+            at = password_at(value)
+            if value[0] & HAS_PREPAID:
+                left_s = prepaid_until_s(value) - max(self._clock(), generation.table.time())
+                if left_s <= 0:
+                    return None
+                reply = (*reply, ("Session-Timeout", ADD, str(session_timeout_s(plan_session_timeout_s, left_s))))
+        return (*reply, self._class(service_id, access_stamp)), value[at:].decode()
 
-    def _decided(self, request: Request, row: LoginRow, keep_in: tuple[Generation, object] | None) -> Answer:
+    def decided(self, request: Request, source: str) -> Answer:
+        """As `authorize`, whatever was decided before."""
+        generation = self._replica.generation()
+        found = generation.find(source, request.get("User-Name", ""))
+        if found is None:
+            raise UnknownRouter(source)
+        row = login_row(found)
         login = read_login(request, row.router_id)
         facts, now = self._facts(row)
         access = decide(facts, login, now)
@@ -136,8 +143,8 @@ class Logins:
                 access = decide(facts, login, now)
             if access.kind == Kind.DENY:
                 return Answer(accepted=False, note=note(row, access.reason))
-        elif keep_in is not None:
-            _keep(*keep_in, _for_its_kind(facts, login, now))
+        elif (kind := _common_kind(request, found[2])) is not None:
+            _keep(generation, kind, _for_its_kind(facts, login, now))
         return self._accept(request, row, login, access)
 
     def wrong_password(self, request: Request, source: str) -> Answer:
@@ -216,6 +223,18 @@ class Logins:
 
 # A frozen dataclass costs as much to make as the decision.
 _without_choices = lru_cache(maxsize=256)(OperatorFacts)
+
+
+def _kind(request: Request, value: bytes) -> object:
+    return value[:KIND_BYTES], request.get("Framed-Protocol"), request.get("Service-Type")
+
+
+def _common_kind(request: Request, value: bytes | None) -> object | None:
+    """What `_kind` says of a service that is answered as all of its kind; None for one that has more of its own."""
+    if value is None or not value[0] & HAS_PASSWORD:
+        return None
+    value = without_binding(value, canonical_mac(request.get("Calling-Station-Id", "")))
+    return None if address_alone(value) is None else _kind(request, value)
 
 
 def _for_its_kind(facts: Facts, login: Login, now: datetime) -> _Standard | None:
