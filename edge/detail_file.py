@@ -10,11 +10,10 @@ from __future__ import annotations
 import fcntl
 import re
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 NAME = "detail"
 TAKEN = ".work"
@@ -32,26 +31,19 @@ _TOO_LONG = "a record is longer than any packet"
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record's attributes, in order, and where it ends in its file. `text` is the record as it was written."""
 
-    attributes: tuple[tuple[str, str], ...]
+    attributes: Sequence[tuple[str, str]]
     end_bytes: int
     text: str
-    _first: dict[str, str] = field(init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        """The first of each name, for those who ask by name."""
-        object.__setattr__(self, "_first", dict(reversed(self.attributes)))
-
-    def first(self, name: str) -> str:
-        """The first value of an attribute, or ""."""
-        return self._first.get(name, "")
+    def values(self) -> dict[str, str]:
+        """The first value of each attribute."""
+        return dict(self.attributes[::-1])
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """A piece of a file that is no record; kept aside with the reason."""
 
     reason: str
@@ -199,7 +191,7 @@ def _parse(data: bytes, end_bytes: int) -> Record | Unreadable:
     # Nearly every record has only lines of this form; one that has others is looked at line by line.
     found = _PLAIN.findall(text)
     if found and len(found) == text.count("\n") - 1:
-        return Record(tuple(found), end_bytes, text)
+        return Record(found, end_bytes, text)
     lines = [line + b"\n" for line in data.rstrip(b"\n").split(b"\n")]
     attributes: list[tuple[str, str]] = []
     for line in lines[1:]:
@@ -209,7 +201,7 @@ def _parse(data: bytes, end_bytes: int) -> Record | Unreadable:
         attributes.append((name, unquoted(value)))
     if not attributes:
         return Unreadable("a record has no attributes", end_bytes, text)
-    return Record(tuple(attributes), end_bytes, text)
+    return Record(attributes, end_bytes, text)
 
 
 def _is_whole(value: str) -> bool:

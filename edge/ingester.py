@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import structlog
@@ -42,15 +44,22 @@ ACCOUNTING = "accounting"
 LOGINS = "logins"
 # While nothing can be taken in, a file this long is put aside and the server begins another: files in order of time.
 ROLL_BYTES = 64 * 2**20
-# A backlog of more than that is long, and so much of its end tells the latest state of everybody: 100,000 sessions with
-# interims every five minutes write 100 MB in that time.
-LONG_BYTES = 32 * 2**20
+# A backlog of more than that is long: it takes the better part of a minute. And so much of its end tells the latest
+# state of everybody: 100,000 sessions with interims every five minutes write 100 MB in that time.
+LONG_BYTES = 256 * 2**20
 NEWEST_BYTES = 128 * 2**20
 LOOK_EVERY_S = 5.0
 REPLAYED_AT_ONCE = 100
 
-Piece = Record | Unreadable
 Value = Report | LoginNote
+
+
+class Piece(NamedTuple):
+    """A piece of the spool: what it means, or the reason (text) why it cannot mean anything."""
+
+    end_bytes: int
+    text: str
+    value: Value | str
 
 
 class Ingester:
@@ -122,13 +131,18 @@ class Ingester:
         marker = f"{folder}/{path.name}"
         try:
             done_bytes = spool.taken_bytes(connection, self._node, marker)
-            for portion in _portions(taken.records(done_bytes)):
+
+            # Between two portions nobody reads the file, so that the newest of it can be looked at.
+            def between() -> None:
                 if folder == ACCOUNTING and time.monotonic() - self._looked_at >= LOOK_EVERY_S:
                     self._tell_room(connection)
                     self._look_at_newest(connection, taken, stopping)
-                self._store_whole(connection, folder, marker, portion)
-                if stopping():
-                    return
+
+            with closing(_ahead(_portions(_read(folder, taken.records(done_bytes))), between)) as portions:
+                for portion in portions:
+                    self._store_whole(connection, marker, portion)
+                    if stopping():
+                        return
             taken.remove()
         finally:
             taken.close()
@@ -182,8 +196,8 @@ class Ingester:
         stopping: Callable[[], bool],
     ) -> int:
         """The sessions that the last bytes of a file tell of; how many bytes were read. Nothing is set aside here."""
-        for portion in _portions(taken.last_records(most_bytes)):
-            reports = [value for _, value in _readable(ACCOUNTING, portion) if isinstance(value, Report)]
+        for portion in _portions(_read(ACCOUNTING, taken.last_records(most_bytes))):
+            reports = [piece.value for piece in portion if isinstance(piece.value, Report)]
             try:
                 with connection.transaction():
                     ingestion.store_reports(connection, reports, self._node, counting=False)
@@ -193,44 +207,42 @@ class Ingester:
                 break
         return min(most_bytes, taken.size_bytes)
 
-    def _store_whole(self, connection: psycopg.Connection[Any], folder: str, marker: str, portion: list[Piece]) -> None:
+    def _store_whole(self, connection: psycopg.Connection[Any], marker: str, portion: list[Piece]) -> None:
         """One transaction for the rows and the marker; one that met another in a deadlock is simply done again."""
         while True:
             try:
                 with connection.transaction():
-                    self._store(connection, folder, marker, portion)
+                    self._store(connection, marker, portion)
                     spool.mark_taken(connection, self._node, marker, portion[-1].end_bytes)
             except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
                 log.info("another process held the same rows; doing the batch again", file=marker)
             else:
                 return
 
-    def _store(self, connection: psycopg.Connection[Any], folder: str, marker: str, portion: list[Piece]) -> None:
-        ready: list[tuple[Piece, Value]] = []
-        for piece, value in _readable(folder, portion):
-            if isinstance(value, str):
-                self._set_aside(connection, marker, piece, value)
-            else:
-                ready.append((piece, value))
-        for piece, reason in self._write(connection, ready):
+    def _store(self, connection: psycopg.Connection[Any], marker: str, portion: list[Piece]) -> None:
+        for piece in portion:
+            if isinstance(piece.value, str):
+                self._set_aside(connection, marker, piece, piece.value)
+        for piece, reason in self._write(connection, [one for one in portion if not isinstance(one.value, str)]):
             self._set_aside(connection, marker, piece, reason)
 
-    def _write(self, connection: psycopg.Connection[Any], ready: list[tuple[Piece, Value]]) -> list[tuple[Piece, str]]:
+    def _write(self, connection: psycopg.Connection[Any], ready: list[Piece]) -> list[tuple[Piece, str]]:
         """Write what can be written; the others with the reason. One that is refused is found by halves."""
         try:
             with connection.transaction():
-                reports = [value for _, value in ready if isinstance(value, Report)]
-                unknown = {id(one) for one in ingestion.store_reports(connection, reports, self._node)}
-                logins.store_login_notes(connection, [value for _, value in ready if isinstance(value, LoginNote)])
+                reports = [piece.value for piece in ready if isinstance(piece.value, Report)]
+                unknown = {id(one): one.source for one in ingestion.store_reports(connection, reports, self._node)}
+                notes = [piece.value for piece in ready if isinstance(piece.value, LoginNote)]
+                logins.store_login_notes(connection, notes)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             if len(ready) == 1:
-                return [(ready[0][0], str(error).splitlines()[0])]
+                return [(ready[0], str(error).splitlines()[0])]
             half = len(ready) // 2
             return self._write(connection, ready[:half]) + self._write(connection, ready[half:])
         return [
-            (piece, f"the source {value.source or 'without address'} is no router that we know")
-            for piece, value in ready
-            if id(value) in unknown
+            (piece, f"the source {unknown[id(piece.value)] or 'without address'} is no router that we know")
+            for piece in ready
+            if id(piece.value) in unknown
         ]
 
     def _set_aside(self, connection: psycopg.Connection[Any], marker: str, piece: Piece, reason: str) -> None:
@@ -243,19 +255,32 @@ class Ingester:
         """Take in what somebody asked to be tried again; what is still refused goes back with its reason."""
         with connection.transaction():
             for asked in spool.asked_again(connection, REPLAYED_AT_ONCE):
-                ((piece, value),) = _readable(asked.file.partition("/")[0], [read_text(asked.record)])
-                if isinstance(value, str):
-                    reason = value
+                (piece,) = _read(asked.file.partition("/")[0], [read_text(asked.record)])
+                if isinstance(piece.value, str):
+                    reason = piece.value
                 else:
-                    reason = "".join(refused for _, refused in self._write(connection, [(piece, value)]))
+                    reason = "".join(refused for _, refused in self._write(connection, [piece]))
                 spool.end_replay(connection, asked.reject_id, reason)
                 log.info("a record was taken in again", reject=asked.reject_id, refused=reason)
 
 
-def _portions(records: Iterable[Piece]) -> Iterator[list[Piece]]:
+def _ahead(portions: Iterator[list[Piece]], between: Callable[[], None]) -> Generator[list[Piece], None, None]:
+    """Each portion while the next one is being read: else the file would wait for the database, and it for the file.
+
+    Calls `between` when nothing is being read.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="spool") as reader:
+        following = reader.submit(next, portions, None)
+        while (portion := following.result()) is not None:
+            between()
+            following = reader.submit(next, portions, None)
+            yield portion
+
+
+def _portions(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     portion: list[Piece] = []
     size = 0
-    for piece in records:
+    for piece in pieces:
         portion.append(piece)
         size += len(piece.text)
         if len(portion) >= BATCH_RECORDS or size >= BATCH_BYTES:
@@ -265,13 +290,15 @@ def _portions(records: Iterable[Piece]) -> Iterator[list[Piece]]:
         yield portion
 
 
-def _readable(folder: str, portion: Iterable[Piece]) -> Iterator[tuple[Piece, Value | str]]:
-    """Each piece with what it means, or with the reason why it cannot mean anything."""
-    for piece in portion:
-        if isinstance(piece, Unreadable):
-            yield piece, piece.reason
-            continue
-        try:
-            yield piece, read_report(piece) if folder == ACCOUNTING else read_login_note(piece)
-        except UnfitRecord as reason:
-            yield piece, str(reason)
+def _read(folder: str, records: Iterable[Record | Unreadable]) -> Iterator[Piece]:
+    """What each record means. One at a time: a portion's attributes would be many thousand objects at once."""
+    for record in records:
+        value: Value | str
+        if isinstance(record, Unreadable):
+            value = record.reason
+        else:
+            try:
+                value = read_report(record) if folder == ACCOUNTING else read_login_note(record)
+            except UnfitRecord as reason:
+                value = str(reason)
+        yield Piece(record.end_bytes, record.text, value)

@@ -20,6 +20,9 @@ NAME_MAXIMUM_BYTES = 253
 # A session says the same of itself in every record; of so many it is remembered, some 10 MB.
 KNOWN = 16_384
 
+Values = dict[str, str]
+_KINDS = {kind.value: kind for kind in Kind}
+
 
 class UnfitRecord(Exception):  # noqa: N818 - reads as what happened
     """A record that cannot mean anything; it is set aside with this reason."""
@@ -27,47 +30,50 @@ class UnfitRecord(Exception):  # noqa: N818 - reads as what happened
 
 def read_report(record: Record) -> Report:
     """An accounting record. Raises UnfitRecord."""
-    try:
-        kind = Kind(record.first("Acct-Status-Type"))
-    except ValueError as error:
-        raise UnfitRecord(f"Acct-Status-Type is {record.first('Acct-Status-Type')!r}") from error
-    at = _moment(record)
-    session_time_s = min(_number(record, "Acct-Session-Time"), SESSION_MAXIMUM_S)
-    acct_session_id = record.first("Acct-Session-Id")
+    values = record.values()
+    get = values.get
+    kind = _KINDS.get(get("Acct-Status-Type", ""))
+    if kind is None:
+        raise UnfitRecord(f"Acct-Status-Type is {get('Acct-Status-Type', '')!r}")
+    at = _moment(values)
+    session_time_s = min(_number(values, "Acct-Session-Time"), SESSION_MAXIMUM_S)
+    acct_session_id = get("Acct-Session-Id", "")
     if kind not in (Kind.ON, Kind.OFF) and not acct_session_id:
         raise UnfitRecord("there is no Acct-Session-Id")
     return Report(
         kind=kind,
-        source=_source(record),
-        note=read_note(record.first("Tmp-String-0")),
-        session_class=_class(record),
-        username=_name(record.first("User-Name")),
+        source=_source(values),
+        note=read_note(get("Tmp-String-0", "")),
+        session_class=_class(record, values),
+        username=_name(get("User-Name", "")),
         acct_session_id=_name(acct_session_id),
-        method=_method(record),
-        mac=canonical_mac(record.first("Calling-Station-Id")),
-        port=_name(record.first("NAS-Port-Id")),
-        framed_address=_address(record.first("Framed-IP-Address")),
+        method=_method(values),
+        mac=canonical_mac(get("Calling-Station-Id", "")),
+        port=_name(get("NAS-Port-Id", "")),
+        framed_address=_address(get("Framed-IP-Address", "")),
         at=at,
         started_at=at - timedelta(seconds=session_time_s),
         session_time_s=session_time_s,
-        upload_bytes=_octets(record, "Acct-Input"),
-        download_bytes=_octets(record, "Acct-Output"),
-        terminate_cause=_name(record.first("Acct-Terminate-Cause")),
+        upload_bytes=_octets(values, "Acct-Input"),
+        download_bytes=_octets(values, "Acct-Output"),
+        terminate_cause=_name(get("Acct-Terminate-Cause", "")),
     )
 
 
 def read_login_note(record: Record) -> LoginNote:
     """A record of the logins spool. Raises UnfitRecord."""
-    note = read_note(record.first("Tmp-String-0"))
+    values = record.values()
+    get = values.get
+    note = read_note(get("Tmp-String-0", ""))
     if not note.router_id or not note.reason:
         raise UnfitRecord("the module left no note on this login")
     return LoginNote(
-        source=_source(record),
+        source=_source(values),
         note=note,
-        username=_name(record.first("User-Name")),
-        mac=canonical_mac(record.first("Calling-Station-Id")),
-        port=_name(record.first("NAS-Port-Id")),
-        at=_moment(record),
+        username=_name(get("User-Name", "")),
+        mac=canonical_mac(get("Calling-Station-Id", "")),
+        port=_name(get("NAS-Port-Id", "")),
+        at=_moment(values),
     )
 
 
@@ -85,29 +91,29 @@ def read_note(text: str) -> Note:
     )
 
 
-def _moment(record: Record) -> datetime:
+def _moment(values: Values) -> datetime:
     """When it happened: FreeRADIUS's own clock at arrival, less the delay that the router admits."""
-    arrived = _number(record, "Timestamp")
+    arrived = _number(values, "Timestamp")
     if not arrived:
         raise UnfitRecord("there is no Timestamp")
-    delay_s = _number(record, "Acct-Delay-Time")
+    delay_s = _number(values, "Acct-Delay-Time")
     if delay_s > DELAY_MAXIMUM_S:
         delay_s = 0
     try:
-        return datetime.fromtimestamp(arrived, UTC) - timedelta(seconds=delay_s)
+        return datetime.fromtimestamp(arrived - delay_s, UTC)
     except (ValueError, OverflowError, OSError) as error:
         raise UnfitRecord(f"Timestamp {arrived} is no time") from error
 
 
-def _octets(record: Record, prefix: str) -> int:
-    total = _number(record, f"{prefix}-Octets") + _number(record, f"{prefix}-Gigawords") * GIGAWORD
+def _octets(values: Values, prefix: str) -> int:
+    total = _number(values, f"{prefix}-Octets") + _number(values, f"{prefix}-Gigawords") * GIGAWORD
     if total > COUNTER_MAXIMUM:
         raise UnfitRecord(f"{prefix} counts more bytes than there can be")
     return total
 
 
-def _number(record: Record, name: str) -> int:
-    text = record.first(name)
+def _number(values: Values, name: str) -> int:
+    text = values.get(name)
     return _digits(text) if text else 0
 
 
@@ -117,6 +123,8 @@ def _digits(text: str) -> int:
 
 def _name(text: str) -> str:
     """Text that PostgreSQL can hold: no zero bytes, and within one attribute's length."""
+    if text.isascii() and len(text) <= NAME_MAXIMUM_BYTES and "\0" not in text:
+        return text
     clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return clean.encode()[:NAME_MAXIMUM_BYTES].decode("utf-8", "ignore")
 
@@ -129,18 +137,20 @@ def _address(text: str) -> str | None:
         return None
 
 
-def _source(record: Record) -> str:
-    return record.first("Packet-Src-IP-Address") or record.first("Packet-Src-IPv6-Address")
+def _source(values: Values) -> str:
+    return values.get("Packet-Src-IP-Address") or values.get("Packet-Src-IPv6-Address", "")
 
 
-def _method(record: Record) -> str | None:
-    if record.first("Framed-Protocol") == "PPP":
+def _method(values: Values) -> str | None:
+    if values.get("Framed-Protocol") == "PPP":
         return "pppoe"
-    return "hotspot" if record.first("Service-Type") == "Login-User" else None
+    return "hotspot" if values.get("Service-Type") == "Login-User" else None
 
 
-def _class(record: Record) -> SessionClass | None:
+def _class(record: Record, values: Values) -> SessionClass | None:
     """Our own Class among those of a record; octets are printed as hexadecimal."""
+    if (found := _read_class(values.get("Class", ""))) is not None:
+        return found
     for name, value in record.attributes:
         if name == "Class" and (found := _read_class(value)) is not None:
             return found
