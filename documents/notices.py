@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from documents.words import Words
-from policy.notices import Event, Facts, fill
+from policy.fair_use import TierAction
+from policy.notices import Event, Facts, Usage, fill
 
 
 class Template(NamedTuple):
@@ -56,6 +57,13 @@ _OURS: Mapping[Event, Template] = {
             "\n\nReceipt: {receipt}\nCustomer number: {reference}\n{operator}"
         ),
     ),
+    Event.USAGE: Template(
+        N_("You have used {percent} of your data"),
+        N_(
+            "Hello {name},\n\nyour internet access {username} has used {used} of {allowed}; {left} are left. "
+            "Counting begins anew on {anew}.\n\nCustomer number: {reference}\n{operator}"
+        ),
+    ),
 }
 
 
@@ -64,11 +72,29 @@ _RESTRICTED_UNSAID = N_(
     "Hello {name},\n\nyour internet access {username} is restricted. It is restored by itself as soon as what is "
     "overdue has been paid.\n\n{payment_details}\n\nCustomer number: {reference}\n{operator}"
 )
+# Once all of it is used, what follows is told too.
+_USED_UP: Mapping[TierAction, str] = {
+    TierAction.THROTTLE: N_(
+        "Hello {name},\n\nyour internet access {username} has used {used} of {allowed} and is slower from now on. "
+        "Full speed is back on {anew}.\n\nCustomer number: {reference}\n{operator}"
+    ),
+    TierAction.RESTRICT: N_(
+        "Hello {name},\n\nyour internet access {username} has used {used} of {allowed} and is restricted from now on. "
+        "It is back in full on {anew}.\n\nCustomer number: {reference}\n{operator}"
+    ),
+    TierAction.STOP: N_(
+        "Hello {name},\n\nyour internet access {username} has used {used} of {allowed} and is interrupted from now on. "
+        "It is back on {anew}.\n\nCustomer number: {reference}\n{operator}"
+    ),
+}
+_ALL_PERCENT = 100
 
 
 def our_template(words: Words, event: Event, facts: Facts) -> Template:
     """What we say of an event where the operator has no words of their own."""
     subject, body = _OURS[event]
+    if event is Event.USAGE and facts.usage is not None and facts.usage.percent >= _ALL_PERCENT:
+        body = _USED_UP[facts.usage.action]
     if event is Event.RESTRICTED and facts.owed_minor <= 0:
         body = _RESTRICTED_UNSAID
     return Template(words.say(subject), words.say(body))
@@ -86,6 +112,7 @@ def written(words: Words, template: Template, facts: Facts) -> Template:
 
 def _values(words: Words, facts: Facts) -> dict[str, str]:
     return {
+        **_usage_values(words, facts.usage),
         "name": facts.name,
         "reference": facts.reference,
         "operator": facts.operator,
@@ -100,4 +127,16 @@ def _values(words: Words, facts: Facts) -> dict[str, str]:
         "method": facts.method,
         "received": words.day(facts.received_on) if facts.received_on else "",
         "receipt": facts.receipt,
+    }
+
+
+def _usage_values(words: Words, usage: Usage | None) -> dict[str, str]:
+    if usage is None:
+        return {}
+    return {
+        "percent": words.percent(usage.percent * 100),
+        "used": words.size(usage.used_bytes),
+        "allowed": words.size(usage.allowed_bytes),
+        "left": words.size(max(0, usage.allowed_bytes - usage.used_bytes)),
+        "anew": words.day(usage.anew_on),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gettext
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -18,11 +18,14 @@ from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_percent, get_currency_symbol
+from babel.units import format_unit
 
 from policy.money.currency import digits
 
 CATALOGUES = Path(__file__).parent / "catalogues"
 SOURCE_LANGUAGE = "en"
+# By CLDR's names, the largest first.
+_SIZES = (("digital-terabyte", 10**12), ("digital-gigabyte", 10**9), ("digital-megabyte", 10**6))
 
 
 class Words:
@@ -60,6 +63,12 @@ class Words:
     def percent(self, basis_points: int) -> str:
         """A share in basis points, such as 23% or 7.5%."""
         return format_percent(Decimal(basis_points).scaleb(-4), "#,##0.##%", locale=self.locale)
+
+    def size(self, size_bytes: int) -> str:
+        """An amount of bytes by thousands, such as 12.3 GB; never more than there is."""
+        unit = next((one for one in _SIZES if size_bytes >= one[1]), _SIZES[-1])
+        number = (Decimal(size_bytes) / unit[1]).quantize(Decimal("0.1"), ROUND_DOWN)
+        return format_unit(number, unit[0], "short", "#,##0.#", locale=self.locale)
 
 
 def words_for(languages: Sequence[str]) -> Words:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from policy.errors import PolicyError
+from policy.fair_use import TierAction
 from policy.windows import zone
 
 
@@ -21,6 +22,7 @@ class Event(StrEnum):
     RESTRICTED = "restricted"
     RESTORED = "restored"
     RECEIPT = "receipt"
+    USAGE = "usage"
 
 
 _ALWAYS: Final = {
@@ -50,6 +52,15 @@ BLANKS: Final[Mapping[Event, Mapping[str, str]]] = {
         "received": "the day on which it was paid",
         "receipt": "the receipt's number",
     },
+    Event.USAGE: _ALWAYS
+    | {
+        "username": "the user name of the service",
+        "percent": "the share of the limit that was passed",
+        "used": "what was used when it was",
+        "allowed": "what may be used in all, with top-ups",
+        "left": "what was left of it",
+        "anew": "the day on which counting begins anew",
+    },
 }
 # The blanks in the address of a channel: whom it reaches.
 ADDRESSES: Final = {"email": "e-mail address", "phone": "phone number"}
@@ -58,6 +69,16 @@ ADDRESSES: Final = {"email": "e-mail address", "phone": "phone number"}
 AGAIN_AFTER: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720))
 
 _PIECE: Final = re.compile(r"\{\{|\}\}|\{([a-z_]+)\}|[{}]")
+
+
+class Usage(NamedTuple):
+    """The share of a limit that was passed, the bytes at that moment, and what the limit does once it is reached."""
+
+    percent: int
+    used_bytes: int
+    allowed_bytes: int
+    anew_on: date
+    action: TierAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +100,7 @@ class Facts:
     method: str = ""
     received_on: date | None = None
     receipt: str = ""
+    usage: Usage | None = None
 
 
 def check_blanks(template: str, known: Mapping[str, str]) -> None:

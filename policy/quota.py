@@ -146,11 +146,18 @@ def reached(plan: PlanFacts, use: SpanUse) -> int:
     return sum(limit.span == use.span and use.net_bytes >= limit.from_bytes for limit in limits(plan))
 
 
-def allowance(plan: PlanFacts, span: SpanKind) -> int:
-    """What a span has before its first hard limit, or else before its first tier; 0 without any."""
+def main_limit(plan: PlanFacts, span: SpanKind) -> FairUseTier | None:
+    """The first hard limit of a span, or else its first tier: what customers take for their quota."""
     mine = [limit for limit in limits(plan) if limit.span == span]
-    hard = [limit.from_bytes for limit in mine if limit.is_hard]
-    return min(hard or [limit.from_bytes for limit in mine], default=0)
+    hard = [limit for limit in mine if limit.is_hard]
+    # Of two that begin at the same byte the one that gives less holds.
+    return min(hard or mine, key=lambda limit: (limit.from_bytes, -_RANKS[limit.action]), default=None)
+
+
+def allowance(plan: PlanFacts, span: SpanKind) -> int:
+    """What a span has before its main limit; 0 without any."""
+    limit = main_limit(plan, span)
+    return limit.from_bytes if limit is not None else 0
 
 
 def carried(plan: PlanFacts, span: SpanKind, used_before: int, carried_before: int) -> int:
@@ -176,6 +183,12 @@ def warning(plan: PlanFacts, use: SpanUse, warned_percent: int) -> int:
     whole = allowance(plan, use.span) + use.extra_bytes
     due = [one for one in plan.warn_percents if one > warned_percent and use.used_bytes * 100 >= one * whole]
     return max(due, default=0) if whole else 0
+
+
+def matters_from(plan: PlanFacts, span: SpanKind) -> int:
+    """From so many bytes of a span on, what was carried into it matters: near the first limit, or at a warning."""
+    shares = [allowance(plan, span) * min(plan.warn_percents) // 100] if plan.warn_percents else []
+    return min([*milestones(plan, span), *shares], default=0)
 
 
 def refreshed(plan: PlanFacts, known: tuple[SpanUse, ...], counted: Iterable[SpanUse]) -> tuple[SpanUse, ...]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from policy.quota import warning
+from policy.documents import time_text
+from policy.fair_use import TierAction
+from policy.quota import allowance, main_limit, warning
 from sql.jobs import defer_enforce, driver_connection
-from sql.quota import accounts, look
+from sql.notices import of_usage, put
+from sql.quota import Account, Running, accounts, look
 
 # A portion of the clock's work is one transaction.
 AT_ONCE = 500
@@ -28,6 +32,7 @@ FROM unnest(CAST(:services AS bigint[]), CAST(:spans AS text[]), CAST(:starts AS
     CAST(:percents AS integer[])) AS row (service_id, span, starts_at, percent)
 WHERE usage_spans.service_id = row.service_id AND usage_spans.span = row.span AND usage_spans.starts_at = row.starts_at
 """)
+_SUBSCRIBERS = text("SELECT id, operator_id, subscriber_id FROM services WHERE id = ANY(:services)")
 
 
 def bring_up(session: Session, service_ids: Collection[int], now: datetime) -> tuple[int, ...]:
@@ -54,12 +59,43 @@ def settle_due(session: Session, operator_id: int, now: datetime, most: int = AT
 
 
 def _warn(session: Session, service_ids: Collection[int], now: datetime) -> None:
-    """Note the shares that were passed, each once in a span."""
-    rows = [
-        {"services": one.service_id, "spans": span.use.span.value, "starts": span.starts_at, "percents": percent}
+    """Tell customers of the shares that were passed, each once in a span; of several at once the highest alone."""
+    due = [
+        (one, span, percent)
         for one in accounts(driver_connection(session), sorted(service_ids), now).found
         for span in one.running
         if (percent := warning(one.plan, span.use, span.warned_percent))
     ]
-    if rows:
-        session.execute(_WARNED, {name: [row[name] for row in rows] for name in rows[0]})
+    if not due:
+        return
+    values = {
+        "services": [one.service_id for one, _, _ in due],
+        "spans": [span.use.span.value for _, span, _ in due],
+        "starts": [span.starts_at for _, span, _ in due],
+        "percents": [percent for _, _, percent in due],
+    }
+    session.execute(_WARNED, values)
+    owners = {
+        row.id: row
+        for row in session.execute(_SUBSCRIBERS, {"services": sorted({one.service_id for one, _, _ in due})})
+    }
+    for operator_id in sorted({one.operator_id for one, _, _ in due}):
+        drafts = [
+            of_usage(owners[one.service_id].subscriber_id, one.service_id, span.starts_at, _told(one, span, percent))
+            for one, span, percent in due
+            if one.operator_id == operator_id
+        ]
+        put(session, operator_id, drafts)
+
+
+def _told(one: Account, span: Running, percent: int) -> dict[str, Any]:
+    """What the notice says, as it is at this moment."""
+    limit = main_limit(one.plan, span.use.span)
+    return {
+        "span": span.use.span.value,
+        "ends_at": time_text(span.use.ends_at),
+        "percent": percent,
+        "used_bytes": span.use.used_bytes,
+        "allowed_bytes": allowance(one.plan, span.use.span) + span.use.extra_bytes,
+        "action": (limit.action if limit is not None else TierAction.THROTTLE).value,
+    }

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from sqlalchemy import Engine, Row, text
 from sqlalchemy.orm import Session
 
-from policy.notices import Event, Facts, after_quiet, again_at
+from policy.fair_use import TierAction
+from policy.notices import Event, Facts, Usage, after_quiet, again_at
 from policy.windows import zone
 from sql.models import Operator
 from sql.money.reminders import NOT_REMINDED
@@ -56,7 +57,7 @@ WHERE operator_id = :operator AND state = 'sending' AND due_at <= :now
 _DUE = text(f"""
 SELECT delivery.notice_id, delivery.channel_id, delivery.attempts + 1 AS attempts, notice.event,
     channel.name AS channel, channel.url, subscriber.email, subscriber.phone, subscriber.language,
-    subscriber.name, subscriber.reference, service.username,
+    subscriber.name, subscriber.reference, service.username, notice.data,
     invoice.number, invoice.open_minor, invoice.issued_on, invoice.due_on,
     coalesce(payment.amount_minor, invoice.amount_minor, 0) AS amount_minor, payment.id AS payment_id, payment.method,
     payment.receipt_number, payment.received_at,
@@ -74,6 +75,14 @@ SELECT delivery.notice_id, delivery.channel_id, delivery.attempts + 1 AS attempt
             WHERE changes.operator_id = :operator AND changes.service_id = notice.service_id
                 AND changes.id > (notice.data ->> 'change')::bigint AND changes.state = 'approved'
                 AND changes.kind IN ('suspend', 'restore')) THEN 'overtaken'
+        WHEN notice.event = 'usage' AND (notice.data ->> 'ends_at')::timestamptz <= :now THEN 'anew'
+        WHEN notice.event = 'usage' AND EXISTS (SELECT FROM usage_topups AS topup
+            WHERE topup.operator_id = :operator AND topup.service_id = notice.service_id
+                AND topup.span = notice.data ->> 'span' AND topup.created_at > notice.created_at) THEN 'topped_up'
+        WHEN notice.event = 'usage' AND EXISTS (SELECT FROM notices AS later
+            WHERE later.operator_id = :operator AND later.subscriber_id = notice.subscriber_id AND later.id > notice.id
+                AND later.event = 'usage' AND later.service_id = notice.service_id
+                AND later.data ->> 'span' = notice.data ->> 'span') THEN 'later'
     END AS needless
 FROM notice_deliveries AS delivery
 JOIN notices AS notice ON notice.id = delivery.notice_id
@@ -115,6 +124,9 @@ _NEEDLESS = {
     "held": "The customer has promised to pay, disputes it, or is not to be reminded any more.",
     "reversed": "The payment was taken back before this was sent.",
     "overtaken": "The service was restricted or restored again before this was sent.",
+    "anew": "Counting had begun anew before this was sent.",
+    "topped_up": "The customer had got more bytes before this was sent.",
+    "later": "More of the limit was used before this was sent, and that is told instead.",
 }
 EXPLANATION_MAXIMUM_LETTERS = 1000
 
@@ -237,6 +249,18 @@ def _own_words(session: Session, operator: Operator, rows: Sequence[Row[Any]]) -
     return found
 
 
+def _usage(event: str, data: dict[str, Any], time_zone: str) -> Usage | None:
+    if event != Event.USAGE:
+        return None
+    return Usage(
+        percent=int(data["percent"]),
+        used_bytes=int(data["used_bytes"]),
+        allowed_bytes=int(data["allowed_bytes"]),
+        anew_on=datetime.fromisoformat(data["ends_at"]).astimezone(zone(time_zone)).date(),
+        action=TierAction(data["action"]),
+    )
+
+
 def _claimed(operator: Operator, row: Row[Any], own: dict[str, dict[str, tuple[str, str]]]) -> Claimed:
     facts = Facts(
         name=row.name,
@@ -254,6 +278,7 @@ def _claimed(operator: Operator, row: Row[Any], own: dict[str, dict[str, tuple[s
         method=row.method or "",
         received_on=row.received_at.astimezone(zone(operator.time_zone)).date() if row.received_at else None,
         receipt=row.receipt_number or (str(row.payment_id) if row.payment_id else ""),
+        usage=_usage(row.event, row.data, operator.time_zone),
     )
     return Claimed(
         notice_id=row.notice_id,

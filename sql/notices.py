@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -69,6 +70,12 @@ def of_invoice(invoice_id: int, subscriber_id: int) -> Draft:
 def of_payment(payment_id: int, subscriber_id: int) -> Draft:
     """Money came in."""
     return Draft(Event.RECEIPT, f"receipt:{payment_id}", subscriber_id, payment_id=payment_id)
+
+
+def of_usage(subscriber_id: int, service_id: int, starts_at: datetime, usage: dict[str, Any]) -> Draft:
+    """A share of a limit was passed, in the span that began at `starts_at`; `usage` as `sql.metering` writes it."""
+    key = f"usage:{service_id}:{usage['span']}:{starts_at.astimezone(UTC):%Y%m%dT%H%M}:{usage['percent']}"
+    return Draft(Event.USAGE, key, subscriber_id, service_id, data=usage)
 
 
 def of_change(event: Event, change_id: int, service_id: int, subscriber_id: int) -> Draft:

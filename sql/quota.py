@@ -27,7 +27,7 @@ from policy.quota import (
     allowance,
     carried,
     limits,
-    milestones,
+    matters_from,
     reached,
     read_state,
     refreshed,
@@ -148,6 +148,15 @@ class Account:
         seen = [SeenSession(mac, last + timedelta(seconds=MISSED * every)) for mac, last, every in self.sessions]
         return [one for one in seen if one.fresh_until > now]
 
+    def carried_into(self, span: SpanKind, starts_at: datetime, ends_at: datetime) -> int:
+        """What the span before leaves for this one."""
+        ended = self.before.get(span)
+        if ended is not None and ended[0] == starts_at:
+            return carried(self.plan, span, ended[1], ended[2])
+        # Nothing was counted in the span before; a customer of then has all of it left.
+        was_there = self.created_at <= starts_at - (ends_at - starts_at)
+        return carried(self.plan, span, 0, 0) if was_there else 0
+
     def has_too_many(self, now: datetime) -> bool:
         """Whether more devices are online than the plan allows, where that ends the oldest session."""
         if not self.plan.simultaneous_use or self.plan.at_limit != AtLimit.END_OLDEST:
@@ -248,17 +257,11 @@ def _add_span(one: Account, row: tuple[Any, ...], now: datetime) -> None:
 
 
 def _inherited(one: Account, span: Running) -> Running:
-    """With what is carried over, which is looked up once it matters: near the first limit."""
-    use, marks = span.use, milestones(one.plan, span.use.span)
-    if not one.plan.carry_over_bytes or span.carried_bytes or not marks or use.used_bytes < marks[0]:
+    """With what is carried over, which is kept once it matters: late reports may still tell of the span before."""
+    use = span.use
+    if not one.plan.carry_over_bytes or span.carried_bytes or use.used_bytes < matters_from(one.plan, use.span):
         return span
-    ended = one.before.get(use.span)
-    if ended is not None and ended[0] == span.starts_at:
-        more = carried(one.plan, use.span, ended[1], ended[2])
-    else:
-        # Nothing was counted in the span before; a customer of then has all of it left.
-        was_there = one.created_at <= span.starts_at - (use.ends_at - span.starts_at)
-        more = carried(one.plan, use.span, 0, 0) if was_there else 0
+    more = one.carried_into(use.span, span.starts_at, use.ends_at)
     return span._replace(carried_bytes=more, use=use._replace(extra_bytes=use.extra_bytes + more), inherits=more > 0)
 
 

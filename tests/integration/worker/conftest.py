@@ -8,6 +8,7 @@ from fixtures_database import Database
 from town import SUSPENDED, Town
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "edge"))  # edge_node: the full circle needs a spool
+sys.path.append(str(Path(__file__).parents[1] / "sql"))  # metered: a service with limits
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ import documents
 from documents.notices import our_template, written
 from documents.paper import invoice_html, pdf, receipt_html
 from documents.words import CATALOGUES, known_languages, words_for
+from policy.fair_use import TierAction
 from policy.money.papers import Buyer, InvoicePaper, Line, Paid, ReceiptPaper, Seller, Settlement
-from policy.notices import BLANKS, Event, Facts, blanks_in
+from policy.notices import BLANKS, Event, Facts, Usage, blanks_in
 
 DAY = date(2026, 11, 1)
 END = date(2026, 12, 1)
@@ -162,9 +163,20 @@ def test_catalogues_are_whole(language: str) -> None:
         assert blanks_in(translated) == blanks_in(message)
 
 
-def test_our_notices_have_known_blanks_alone() -> None:
+@pytest.mark.parametrize("percent", [80, 100])
+@pytest.mark.parametrize("action", TierAction)
+def test_our_notices_have_known_blanks_alone(percent: int, action: TierAction) -> None:
     """And are filled without a rest, in every language and for every event; the subject is one line."""
-    facts = Facts("Zofia\r\nBcc: all@example.net", "K-1", "Fale\n\tSp.", "", "EUR", owed_minor=100, number="2026-1")
+    facts = Facts(
+        "Zofia\r\nBcc: all@example.net",
+        "K-1",
+        "Fale\n\tSp.",
+        "",
+        "EUR",
+        owed_minor=100,
+        number="2026-1",
+        usage=Usage(percent, 80 * 10**9, 100 * 10**9, DAY, action),
+    )
     for language in known_languages():
         words = words_for([language])
         for event in Event:
@@ -174,3 +186,21 @@ def test_our_notices_have_known_blanks_alone() -> None:
             assert subject.isprintable()
             assert "{" not in subject + body
             assert "\n\n\n" not in body
+
+
+def test_what_is_used_is_told_by_what_follows() -> None:
+    """What is left as long as something is, then what the limit does; sizes as they are written there, none too big."""
+    usage = Usage(80, 80_990_000_000, 1_230_000_000_000, date(2026, 12, 1), TierAction.STOP)
+    english, spanish = words_for(["en"]), words_for(["es"])
+    facts = Facts("Zofia", "K-1", "Fale", "", "EUR", username="zofia", usage=usage)
+    subject, body = written(english, our_template(english, Event.USAGE, facts), facts)
+    assert subject == "You have used 80% of your data"
+    assert "zofia has used 80.9\xa0GB of 1.2\xa0TB; 1.1\xa0TB are left. Counting begins anew on December 1, 2026" in (
+        body.replace("GB", "GB").replace(" GB", "\xa0GB").replace(" TB", "\xa0TB")
+    )
+    used_up = Facts("Zofia", "K-1", "Fale", "", "EUR", username="zofia", usage=usage._replace(percent=100))
+    assert "is interrupted from now on. It is back on" in (
+        written(english, our_template(english, Event.USAGE, used_up), used_up).body
+    )
+    assert "80,9" in written(spanish, our_template(spanish, Event.USAGE, used_up), used_up).body
+    assert "1 de diciembre de 2026" in written(spanish, our_template(spanish, Event.USAGE, used_up), used_up).body
