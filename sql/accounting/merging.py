@@ -73,10 +73,10 @@ class Batch:
 
 
 def merged(connection: Connection[Any], reports: list[Report]) -> Batch:
-    """Sort a batch, in three queries for all of it."""
+    """Sort a batch, in a few queries for all of it."""
     routers = Routers(connection, reports)
-    services = Services(connection, reports)
     placed = [(report, routers.find(report)) for report in reports]
+    services = Services(connection, [(where[0], report) for report, where in placed if where is not None])
     foreign = _Foreign(connection, [(report, where[1]) for report, where in placed if where is not None])
     found: dict[tuple[int, str], Merged] = {}
     batch = Batch([], [], [])
