@@ -57,6 +57,8 @@ class Code(StrEnum):
     EDGE_SILENT = "edge_silent"
     NEXT_LOGIN = "next_login"
     NO_STEP = "no_step"
+    HEALING_HELD = "healing_held"
+    NO_GARDEN = "no_garden"
     STEP_WAITING = "step_waiting"
     STEP_RETRYING = "step_retrying"
     STEP_REFUSED = "step_refused"

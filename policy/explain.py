@@ -92,7 +92,12 @@ def _held(situation: Situation, one: HeldLine) -> _Judged:
         return _Judged(State.REFUSED, "cannot get through", shut)
     causes = [found for found in (undecided(situation), by_access(situation, authorised)) if found is not None]
     if authorised.kind == Kind.RESTRICT:
-        return _Judged(State.RESTRICTED, "is in the walled garden", causes)
+        missing = held.without_garden(one, authorised)
+        if missing is None:
+            return _Judged(State.RESTRICTED, "is in the walled garden", causes)
+        lists = " and ".join(wording.short(name) for name in authorised.address_lists)
+        slowed = f"is restricted{f' by the list {lists}' if lists else ''} without a walled garden of ours"
+        return _Judged(State.RESTRICTED, slowed, [*causes, missing])
     if is_slower(authorised.rate_limit, situation.plan_rate):
         return _Judged(State.SLOW, f"is slower than the plan, at {authorised.rate_limit}", causes)
     waiting = [found for found in causes if found.code in _WITHOUT_WHAT_IS_WANTED]

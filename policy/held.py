@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from policy import wording
+from policy.access import Access
 from policy.cause import Cause, Code, NextStep
 from policy.online import out_of_line
 from policy.situation import HeldLine, Situation
@@ -18,6 +19,21 @@ def not_in_line(situation: Situation, held: HeldLine) -> list[Cause]:
     show = NextStep(command("service show", situation.username), "see what is known of the service")
     words = f"{router} cannot hold the service: {wording.clause(held.problem)}"
     return [Cause(Code.CANNOT_HOLD, words, held.evidence, (show, style))]
+
+
+def without_garden(held: HeldLine, access: Access) -> Cause | None:
+    """Why a restricted customer may be in no walled garden there; None where the rules stand, as far as is known."""
+    router = wording.short(held.router.name)
+    lists = " and ".join(wording.short(one) for one in access.address_lists) or "this"
+    if held.garden_list not in access.address_lists:
+        look = NextStep(command("router garden", held.router.name, "--preview"), "see which rules it would get")
+        words = f"{router} has no walled garden of ours for {lists}, so what that list means is up to the rules there"
+        return Cause(Code.NO_GARDEN, words, held.evidence, (look,))
+    if held.garden_drift is not None:
+        fix = NextStep(command(f"drift fix {held.garden_drift}"), "put the walled garden's rules back")
+        words = f"the walled garden's rules on {router} were not as they should be when it was compared last"
+        return Cause(Code.NO_GARDEN, words, f"finding {held.garden_drift}", (fix,))
+    return None
 
 
 def where(situation: Situation, held: HeldLine) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from policy import wording
 from policy.access import Access
-from policy.cause import Cause, Code, NextStep
+from policy.cause import LATE, Cause, Code, NextStep
 from policy.changes.enforcement import Enforcement
 from policy.changes.route import RouteKind
 from policy.errors import PolicyError
@@ -78,6 +80,10 @@ def out_of_line(situation: Situation, line: LiveLine | HeldLine) -> list[Cause]:
         age = wording.span(situation.now - line.router.down_since)
         words = f"router {router} has not answered for {age}"
         found.append(Cause(Code.ROUTER_DOWN, words, line.evidence, (test,), "what waits is sent when it is back"))
+    until = situation.healing_held_until
+    if idle and until is not None and _is_long_authorised(situation):
+        found.append(_held_back(situation, line, until))
+        return found
     if step is None or idle:
         status = NextStep(command("status"), "see whether the worker runs")
         words = f"the worker has planned no step yet for {line.noun} on {router}"
@@ -85,6 +91,29 @@ def out_of_line(situation: Situation, line: LiveLine | HeldLine) -> list[Cause]:
         return found
     found.append(_step(situation, line, step))
     return found
+
+
+def _is_long_authorised(situation: Situation) -> bool:
+    """Whether the worker would have planned a step for what was authorised last, but for a brake."""
+    return situation.authorised_at is None or situation.now - situation.authorised_at > LATE
+
+
+def _held_back(situation: Situation, line: LiveLine | HeldLine, until: datetime) -> Cause:
+    router = wording.short(line.router.name)
+    words = (
+        f"{line.noun} on {router} is not as authorised and is to be healed, but so many are that the brake on healing "
+        "lets only a share of the services through in an hour"
+    )
+    all_now = NextStep(command("drift fix", options=heal_all(line.router.name)), "heal all that it should hold, now")
+    audit = NextStep(command("drift list"), "see what is not as it should be, and why")
+    remedy = f"the next share follows at {wording.minute(until, situation.time_zone)}"
+    steps = (all_now, audit) if isinstance(line, HeldLine) else (audit,)
+    return Cause(Code.HEALING_HELD, words, line.evidence, steps, remedy)
+
+
+def heal_all(router: str) -> str:
+    """The option that heals a router, whatever its name holds."""
+    return f"--all={wording.shell_word(router)}"
 
 
 def _step(situation: Situation, line: LiveLine | HeldLine, step: LatestStep) -> Cause:
@@ -106,18 +135,25 @@ def _step(situation: Situation, line: LiveLine | HeldLine, step: LatestStep) -> 
         words = f"{packet} was tried {tries} in vain: {_happened(line, step)}"
         again = f"it is tried again at {wording.minute(step.due_at, situation.time_zone)}"
         return Cause(Code.STEP_RETRYING, words, evidence, (test, *steps), again)
+    sooner, remedy = _tried_again(line)
     if step.state == Enforcement.REFUSED:
         if step.cause == "conflict":
             take_over = command("service place", situation.username, "--adopt")
             test = NextStep(take_over, "let this system take over what stands there, or rename it on the router")
         words = f"{packet} was refused: {_happened(line, step)}"
-        return Cause(Code.STEP_REFUSED, words, evidence, (test, *steps))
+        return Cause(Code.STEP_REFUSED, words, evidence, (test, *sooner, *steps))
     if step.state == Enforcement.STUCK:
         words = f"{packet} came to nothing after {step.attempts} attempts: {_happened(line, step)}"
-        return Cause(
-            Code.STEP_STUCK, words, evidence, (test, *steps), "it is tried again when the session next reports"
-        )
+        return Cause(Code.STEP_STUCK, words, evidence, (test, *sooner, *steps), remedy)
     return unproved(situation, line, step)
+
+
+def _tried_again(line: LiveLine | HeldLine) -> tuple[tuple[NextStep, ...], str]:
+    """When what came to nothing is tried again, and what a person types to have it sooner."""
+    if not isinstance(line, HeldLine):
+        return (), "it is tried again when the session next reports"
+    now = NextStep(command("drift fix", options=heal_all(line.router.name)), "try it again now, once the cause is gone")
+    return (now,), "it is tried again within an hour"
 
 
 def unproved(situation: Situation, line: LiveLine | HeldLine, step: LatestStep) -> Cause:

@@ -152,7 +152,8 @@ class LiveLine:
 class HeldLine:
     """What a router's own configuration holds for the service. `in_line`: it was proved to be what is authorised.
 
-    `problem`: why the router cannot hold it so, or "".
+    `problem`: why the router cannot hold it so, or "". `garden_list`: whom the walled garden's rules of the router's
+    style are for, "" for nobody; `garden_drift`: the open finding about those rules, None where they were as wanted.
     """
 
     id: int
@@ -161,6 +162,8 @@ class HeldLine:
     observed_at: datetime | None
     problem: str
     step: LatestStep | None
+    garden_list: str = ""
+    garden_drift: int | None = None
 
     @property
     def evidence(self) -> str:
@@ -214,7 +217,10 @@ class EdgeNode:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All of it. Texts are as people and routers wrote them; newest first where there are several."""
+    """All of it. Texts are as people and routers wrote them; newest first where there are several.
+
+    `healing_held_until`: the brake on healing lets nothing more through before that; None where nothing waits for it.
+    """
 
     now: datetime
     time_zone: str
@@ -253,3 +259,4 @@ class Situation:
     outside: bool = False
     asserted: Asserted | None = None
     held: HeldLine | None = None
+    healing_held_until: datetime | None = None

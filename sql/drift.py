@@ -197,7 +197,7 @@ def show_again(session: DatabaseSession, finding: DriftFinding, *, actor: str) -
 
 
 def heal_placement(session: DatabaseSession, finding: DriftFinding, *, actor: str) -> None:
-    """Let the engine write what this router holds for the finding's service anew, under its brakes."""
+    """Let the engine write what this router holds for the finding's service anew, at once: a person asked."""
     session.execute(
         update(Placement)
         .where(
@@ -295,7 +295,7 @@ def _ended(session: DatabaseSession, run: DriftRun, **values: Any) -> None:
 
 
 def _enforce(session: DatabaseSession, finding: DriftFinding, actor: str) -> None:
-    defer_enforce(driver_connection(session), finding.operator_id, [finding.service_id or 0])
+    defer_enforce(driver_connection(session), finding.operator_id, [finding.service_id or 0], asked=True)
     _record(session, finding, "drift:finding:fix", actor)
 
 

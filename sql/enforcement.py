@@ -88,24 +88,30 @@ _FOREIGN = _Cause(
 )
 
 
-def enforce(session: DatabaseSession, operator_id: int, service_ids: list[int], now: datetime) -> int:
+def enforce(
+    session: DatabaseSession, operator_id: int, service_ids: list[int], now: datetime, *, asked: bool = False
+) -> int:
     """Plan the steps that these services' live sessions and placements need. Returns how many routers got new work.
 
     Level-triggered: asked twice it does nothing the second time; a newer truth supersedes what has not started.
+    `asked`: a person asked for these, so neither the brake on healing nor an end without success holds them back.
     """
     operator = session.get_one(Operator, operator_id)
-    planned = [*_enforce_sessions(session, operator, service_ids, now), *place(session, operator, service_ids, now)]
+    planned = [
+        *_enforce_sessions(session, operator, service_ids, now, asked=asked),
+        *place(session, operator, service_ids, now, asked=asked),
+    ]
     routers = {router.id: router for router, _ in planned}
     nodes = _node_names(session, routers.values())
     for hurry in (True, False):
-        asked = sorted({router.id for router, priority in planned if (priority <= HURRY_PRIORITY) == hurry})
-        work = [(router_id, nodes.get(routers[router_id].node_id or 0, "")) for router_id in asked]
+        busy = sorted({router.id for router, priority in planned if (priority <= HURRY_PRIORITY) == hurry})
+        work = [(router_id, nodes.get(routers[router_id].node_id or 0, "")) for router_id in busy]
         defer_work(session, operator_id, work, hurry=hurry)
     return len(routers)
 
 
 def _enforce_sessions(
-    session: DatabaseSession, operator: Operator, service_ids: list[int], now: datetime
+    session: DatabaseSession, operator: Operator, service_ids: list[int], now: datetime, *, asked: bool
 ) -> list[tuple[Router, int]]:
     """The routers whose sessions got a step, and its priority."""
     targets = Targets(session, operator)
@@ -113,7 +119,7 @@ def _enforce_sessions(
     if not found:
         return []
     remember(session, operator.id, [one.access for one in found])
-    planner = _Planner(session, operator, targets, found)
+    planner = _Planner(session, operator, targets, found, asked=asked)
     planned = [(one.router, priority) for one in found if (priority := planner.plan(one))]
     planner.end()
     return planned
@@ -122,8 +128,11 @@ def _enforce_sessions(
 class _Planner:
     """Plans the steps of some sessions; all that it looks at is read before, a query each for all of them."""
 
-    def __init__(self, session: DatabaseSession, operator: Operator, targets: Targets, found: list[Target]) -> None:
+    def __init__(
+        self, session: DatabaseSession, operator: Operator, targets: Targets, found: list[Target], *, asked: bool
+    ) -> None:
         self._session = session
+        self._asked = asked
         self._targets = targets
         self._healing = Healing(session, operator)
         self._last = _latest_steps(session, [one.session.id for one in found])
@@ -159,14 +168,14 @@ class _Planner:
             return 0
         if last is not None and _goes_on(live, last, one.stamp):
             raise_alarm(self._session, last, one, applied, still_reports=True)
-        elif _was_just_tried(live, last, one.stamp):
+        elif _was_just_tried(live, last, one.stamp, asked=self._asked):
             return 0
         route = self._route(one, applied, unsettled, last)
         if route.kind == RouteKind.NOTHING:
             live.applied_stamp, live.applied_at = one.stamp, func.now()
             return 0
         cause = self._cause(one)
-        if cause.heals and not self._healing.take():
+        if cause.heals and not self._asked and not self._healing.take():
             return 0
         if last is not None:
             self._make_room(last)
@@ -254,13 +263,15 @@ def _goes_on(live: Session, last: Step, target_stamp: str) -> bool:
     )
 
 
-def _was_just_tried(live: Session, last: Step | None, target_stamp: str) -> bool:
+def _was_just_tried(live: Session, last: Step | None, target_stamp: str, *, asked: bool) -> bool:
     """The same came to its end and the session has not spoken since, so that nothing new is known.
 
     After an acknowledged Disconnect the Stop is on the way; after one that was refused, and after a stuck step,
-    nothing is left to try: sending it at once again would never end.
+    nothing is left to try: sending it at once again would never end, but where a person asks for it once.
     """
     if last is None or last.target_stamp != target_stamp or last.ended_at is None:
+        return False
+    if asked and last.state in (Enforcement.REFUSED, Enforcement.STUCK):
         return False
     if last.route == RouteKind.DISCONNECT and last.state == Enforcement.ACKNOWLEDGED:
         return True

@@ -14,7 +14,9 @@ from policy.changes.enforcement import Enforcement
 from policy.changes.intent import ChangeKind, Intent
 from policy.changes.route import RouteKind
 from policy.documents import read_access, read_plan
+from policy.errors import PolicyError
 from policy.facts import Login, Method, ServiceFacts
+from policy.routeros.garden import read_garden
 from policy.situation import (
     Decision,
     Earlier,
@@ -30,7 +32,9 @@ from policy.situation import (
 from policy.stamp import same_format, stamp
 from policy.standing import Standing, network_standing
 from sql.attempts import NODE_SILENT_S
+from sql.drift_healing import garden_finding
 from sql.errors import NotFound
+from sql.healing import held_until
 from sql.models import (
     Approval,
     Change,
@@ -132,6 +136,7 @@ def situation(session: DatabaseSession, operator_id: int, username: str, now: da
         outside=billing.outside,
         asserted=asserted(session, operator, service, now) if billing.outside else None,
         held=_held(session, operator, service, now) if service.control_router_id is not None else None,
+        healing_held_until=held_until(session, operator, now),
     )
 
 
@@ -285,7 +290,16 @@ def _held(session: DatabaseSession, operator: Operator, service: Service, now: d
         observed_at=one.placement.observed_at,
         problem=one.problem,
         step=_step(row[0], row[1]) if row is not None else None,
+        garden_list=_garden_list(one.router),
+        garden_drift=garden_finding(session, one.router),
     )
+
+
+def _garden_list(router: Router) -> str:
+    try:
+        return read_garden(router.style).address_list
+    except PolicyError:
+        return ""
 
 
 def _live(row: Any, due: Access) -> LiveLine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -17,6 +17,14 @@ from sql.models.changes import HealingRun
 # Drift of many sessions at once has one cause, such as a router that lost its memory or a restored backup. In this time
 # people notice the alarm before the next share is touched.
 RUN = timedelta(hours=1)
+
+
+def held_until(session: Session, operator: Operator, now: datetime) -> datetime | None:
+    """Until when the brake holds back what would be healed; None where nothing waits for it."""
+    run = session.get(HealingRun, operator.id)
+    if run is None or not run.held or run.began_at + RUN <= now:
+        return None
+    return run.began_at + RUN
 
 
 class Healing:

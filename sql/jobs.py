@@ -55,10 +55,21 @@ def defer_review(session: Session, operator_id: int) -> None:
     _defer(session, [_job(REVIEW, PLANNING_QUEUE, review_lock(operator_id), operator_id=operator_id)])
 
 
-def defer_enforce(connection: Connection[Any], operator_id: int, service_ids: list[int], *, hurry: bool = True) -> None:
-    """Let the worker bring the live sessions of these services into line; without `hurry`, beside all that has it."""
+def defer_enforce(
+    connection: Connection[Any],
+    operator_id: int,
+    service_ids: list[int],
+    *,
+    hurry: bool = True,
+    asked: bool = False,
+) -> None:
+    """Let the worker bring what these services have into line; without `hurry`, beside all that has it.
+
+    `asked`: a person asked for just this, so that it waits neither for the brake on healing nor for another try.
+    """
     queue = PLANNING_QUEUE if hurry else BATCHES_QUEUE
-    _defer(connection, [_job(ENFORCE, queue, None, operator_id=operator_id, service_ids=service_ids)])
+    said = {"asked": True} if asked else {}
+    _defer(connection, [_job(ENFORCE, queue, None, operator_id=operator_id, service_ids=service_ids, **said)])
 
 
 def defer_work(session: Session, operator_id: int, routers: Iterable[tuple[int, str]], *, hurry: bool = False) -> None:

@@ -6,7 +6,7 @@ session has: what stands on a router can be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from policy.routeros.wanted import Line
 from policy.standing import Standing
 from sql import audit
 from sql.among import among
+from sql.checks import checked_text
 from sql.errors import Refused
 from sql.healing import Healing
 from sql.jobs import defer_enforce, driver_connection
@@ -42,6 +43,9 @@ from sql.wanted import Decider
 NOTHING_LEFT = ""
 # What came to its end without success is tried again after this long: whoever mended the cause need not say so.
 AGAIN = timedelta(hours=1)
+LOOKED_AT_ONCE = 200
+SERVER_MAXIMUM_BYTES = 253
+_OF_SERVERS = (Method.DHCP, Method.HOTSPOT)
 _ENDED_BADLY = (Enforcement.REFUSED, Enforcement.STUCK)
 _CONFIGURED = "The router's own configuration holds this service, so it is changed there, and read back."
 _LEAVES = "The service is not held by this router any more, so what is ours there is taken away."
@@ -155,11 +159,12 @@ def _digest(service: Service) -> str:
 
 
 def place(
-    session: DatabaseSession, operator: Operator, service_ids: list[int], now: datetime
+    session: DatabaseSession, operator: Operator, service_ids: list[int], now: datetime, *, asked: bool = False
 ) -> list[tuple[Router, int]]:
     """Plan the steps that these services' placements need: routers with new work, and its priority.
 
     Level-triggered: asked twice it does nothing the second time; a newer truth supersedes what has not started.
+    `asked`: a person asked for these, so neither the brake nor an end without success holds them back.
     """
     _begin(session, operator.id, service_ids)
     placements = Placements(session, operator)
@@ -172,13 +177,17 @@ def place(
     )
     healing = Healing(session, operator)
     planned = []
+    again_from = now if asked else now - AGAIN
     for one in found:
         change = changes.get(one.service.authorised_change_id or 0)
-        if not one.problem and _is_needed(session, one, last.get(one.placement.id), now):
+        if asked and (waiting := _another_try(one, last.get(one.placement.id))) is not None:
+            waiting.due_at = now
+            planned.append((one.router, waiting.priority))
+        elif not one.problem and _is_needed(session, one, last.get(one.placement.id), again_from):
             priority = _priority(one, change, last.get(one.placement.id))
             if priority == HEALING_PRIORITY and placements.moved_by_itself(one):
                 priority = BY_ITSELF_PRIORITY
-            if priority != HEALING_PRIORITY or healing.take():
+            if asked or priority != HEALING_PRIORITY or healing.take():
                 session.add(_step(one, priority))
                 planned.append((one.router, priority))
     session.flush()
@@ -195,12 +204,17 @@ def place_service(
     RouterOS needs to know.
     """
     if router is not None:
-        if router.api_username is None:
-            raise Refused(f"{router.name} has no API access yet; `ispagents router api {router.name}` sets it up.")
-        _check_line(service)
+        check_holder(router)
+        check_placing(service, server)
+    give_to(session, service, router, server, actor=actor)
+    session.flush()
+    look_at_placements(session, service.operator_id, [service.id])
+
+
+def give_to(session: DatabaseSession, service: Service, router: Router | None, server: str, *, actor: str) -> None:
+    """Write down who controls a service that may be given there; nobody looks at it yet."""
     service.control_router_id = router.id if router is not None else None
     service.device = {"server": server} if server else {}
-    session.flush()
     audit.record(
         session,
         service.operator_id,
@@ -211,7 +225,6 @@ def place_service(
         router=router.name if router is not None else "",
         server=server,
     )
-    look_at_placements(session, service.operator_id, [service.id])
 
 
 def adopt(session: DatabaseSession, service: Service, *, actor: str) -> None:
@@ -244,18 +257,37 @@ def adopt(session: DatabaseSession, service: Service, *, actor: str) -> None:
     look_at_placements(session, service.operator_id, [service.id])
 
 
-def look_at_placements(session: DatabaseSession, operator_id: int, service_ids: list[int]) -> None:
-    """Let the worker look whether routers hold these services as they should."""
-    defer_enforce(driver_connection(session), operator_id, service_ids)
+def look_at_placements(
+    session: DatabaseSession, operator_id: int, service_ids: Sequence[int], *, hurry: bool = True, asked: bool = False
+) -> None:
+    """Let the worker look whether routers hold these services as they should, in portions of a transaction each."""
+    for start in range(0, len(service_ids), LOOKED_AT_ONCE):
+        some = list(service_ids[start : start + LOOKED_AT_ONCE])
+        defer_enforce(driver_connection(session), operator_id, some, hurry=hurry, asked=asked)
 
 
-def _check_line(service: Service) -> None:
+def check_holder(router: Router) -> None:
+    """Whether a router's configuration can be written at all. Raises Refused."""
+    if router.api_username is None:
+        raise Refused(f"{router.name} has no API access yet; `ispagents router api set {router.name}` sets it up.")
+
+
+def check_placing(service: Service, server: str) -> None:
+    """Whether RouterOS would know enough of a service. Raises Refused."""
+    name = service.username
+    if service.closed_at is not None:
+        raise Refused(f"{name} is closed, so no router has to hold it.")
     if service.method == Method.STATIC and service.address is None:
-        raise Refused(f"{service.username} has no address; a static customer is known to a router by it alone.")
-    if service.method == Method.DHCP and not canonical_mac(service.username):
-        raise Refused(f"{service.username} is no MAC address; a lease on a router is known by it.")
+        raise Refused(f"{name} has no address; a static customer is known to a router by it alone.")
+    if service.method == Method.DHCP and not canonical_mac(name):
+        raise Refused(f"{name} is no MAC address; a lease on a router is known by it.")
     if service.method == Method.PPPOE and service.password is None:
-        raise Refused(f"{service.username} has no password; `ispagents service password` sets it.")
+        raise Refused(f"{name} has no password; `ispagents service password` sets it.")
+    if server and service.method not in _OF_SERVERS:
+        raise Refused(
+            f"{name} is a {service.method} service; --server names a DHCP or hotspot server, so leave it out."
+        )
+    checked_text("name of the server", server, SERVER_MAXIMUM_BYTES)
 
 
 def _begin(session: DatabaseSession, operator_id: int, service_ids: list[int]) -> None:
@@ -283,8 +315,18 @@ def _begin(session: DatabaseSession, operator_id: int, service_ids: list[int]) -
     )
 
 
-def _is_needed(session: DatabaseSession, one: Placed, last: Step | None, now: datetime) -> bool:
-    """Whether a placement needs a new step; the one that waits is superseded where it asks for something else."""
+def _another_try(one: Placed, last: Step | None) -> Step | None:
+    """The step that waits for its next try, and is still what is wanted."""
+    if last is None or last.state != Enforcement.RETRYING or last.target_stamp != one.target_stamp:
+        return None
+    return last
+
+
+def _is_needed(session: DatabaseSession, one: Placed, last: Step | None, again_from: datetime) -> bool:
+    """Whether a placement needs a new step; the one that waits is superseded where it asks for something else.
+
+    `again_from`: what ended badly after that is not tried again yet.
+    """
     open_step = last if last is not None and last.state in OPEN_STATES else None
     if open_step is not None and (open_step.target_stamp == one.target_stamp or open_step.state == Enforcement.STARTED):
         return False  # its outcome brings us back here
@@ -295,7 +337,7 @@ def _is_needed(session: DatabaseSession, one: Placed, last: Step | None, now: da
         return False
     same = last is not None and (last.target_stamp, last.attributes) == (one.target_stamp, _terms(one))
     was_tried = same and last is not None and last.state in _ENDED_BADLY
-    return not (was_tried and last is not None and last.ended_at is not None and last.ended_at + AGAIN > now)
+    return not (was_tried and last is not None and last.ended_at is not None and last.ended_at > again_from)
 
 
 def _priority(one: Placed, change: Change | None, last: Step | None) -> int:

@@ -156,7 +156,7 @@ class Drift:
         await in_lane(Lane.DRIFT, self._hand_over, finding, mender, actor)
         if mender == Mender.ACCOUNTING:
             return "The session is closed in the accounting."
-        return "The change engine looks at it now, under its brakes; the next run closes the finding once it is mended."
+        return "The change engine takes it up now; the next run closes the finding once it is mended."
 
     async def undo(self, operator_id: int, number: int, *, actor: str) -> str:
         """Take back what `fix` sent for a finding, where the router still shows it. Raises Refused and NotFound."""

@@ -65,9 +65,11 @@ def build_app(conninfo: str, engine: Engine, routers: RouterWorker, configurer: 
         await in_lane(Lane.HURRY, planning.review_operator, engine, operator_id)
 
     @app.task(name=ENFORCE, queue=PLANNING_QUEUE, retry=RETRY, pass_context=True)
-    async def enforce_services(context: JobContext, operator_id: int, service_ids: list[int]) -> None:
+    async def enforce_services(
+        context: JobContext, operator_id: int, service_ids: list[int], asked: bool = False
+    ) -> None:
         lane = Lane.BATCH if context.job.queue == BATCHES_QUEUE else Lane.HURRY
-        await in_lane(lane, planning.enforce_services, engine, operator_id, service_ids)
+        await in_lane(lane, planning.enforce_services, engine, operator_id, service_ids, asked)
 
     @app.task(name=WORK_ROUTER, queue=ROUTERS_QUEUE, retry=RETRY)
     async def work_router(operator_id: int, router_id: int, hurry: bool = False) -> None:

@@ -41,12 +41,12 @@ def renew_operator(engine: Engine, operator_id: int) -> int:
             return total
 
 
-def enforce_services(engine: Engine, operator_id: int, service_ids: list[int]) -> int:
-    """Plan the steps that live sessions of these services need. Returns how many routers got work."""
+def enforce_services(engine: Engine, operator_id: int, service_ids: list[int], asked: bool = False) -> int:
+    """Plan the steps that these services need; `asked`: by a person. Returns how many routers got work."""
     with acting_for(engine, operator_id) as session:
         bring_up(session, service_ids, database_time(session))
     with acting_for(engine, operator_id) as session:
-        return enforce_some(session, operator_id, service_ids)
+        return enforce_some(session, operator_id, service_ids, asked=asked)
 
 
 # One transaction of each, by the database's clock. The simulation runs these too.
@@ -65,10 +65,10 @@ def renew_some(session: Session, operator_id: int) -> int:
     return len(services)
 
 
-def enforce_some(session: Session, operator_id: int, service_ids: list[int]) -> int:
+def enforce_some(session: Session, operator_id: int, service_ids: list[int], *, asked: bool = False) -> int:
     """The steps that live sessions of these services need. Returns how many routers got work."""
     now = database_time(session)
-    routers = enforce(session, operator_id, service_ids, now)
+    routers = enforce(session, operator_id, service_ids, now, asked=asked)
     # After the sessions, as edge locks them.
     renew_limited(session, operator_id, service_ids, now)
     return routers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,9 @@ from ispagents.errors import Problem
 from ispagents.wiring import drift as wiring
 from sql.customers import router_by_name
 from sql.drift import Listed, finding_by_number, findings, leave, show_again
+from sql.drift_healing import Healable, healable
 from sql.errors import Refused
+from sql.models import Router
 from sql.router_store import routers
 
 app = typer.Typer(
@@ -116,15 +119,33 @@ def leave_it(
 
 @app.command("fix")
 def fix(
-    numbers: Annotated[list[int], typer.Argument(min=1, max=common.ID_MAXIMUM, show_default=False)],
+    numbers: Annotated[list[int] | None, typer.Argument(min=1, max=common.ID_MAXIMUM, show_default=False)] = None,
+    heal: Annotated[
+        str, typer.Option("--all", metavar="ROUTER", help="Heal all that this router should hold, after a preview.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="With --all: do it without asking.")] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="With --all: only show what would be healed.")] = False,
     operator: OperatorOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Do what findings propose. `show` previews it; what has changed since it was found is refused.
 
-    Services go through the change engine and its brakes; orphans and the walled garden's rules are written at once.
-    Several numbers are done one after the other, and each says what came of it. `undo` takes back what was sent.
+    Services go through the change engine, at once: the brake on healing is for what nobody asked for. Orphans and the
+    walled garden's rules are written directly. Several numbers are done one after the other, and each says what came
+    of it. `undo` takes back what was sent. --all compares the router first, then heals its services and its walled
+    garden; orphans, sessions, what was left and what is not ours stay as they are.
     """
+    if bool(numbers) == bool(heal):
+        raise Problem("Name findings by number, or a router with --all; one of the two.")
+    if heal:
+        _heal(heal, operator, yes=yes, preview=preview, as_json=as_json)
+        return
+    if yes or preview:
+        raise Problem("--yes and --preview belong to --all; `ispagents drift show` previews one finding.")
+    _fix(numbers or [], operator, as_json=as_json)
+
+
+def _fix(numbers: list[int], operator: str, *, as_json: bool) -> None:
     with common.acting(operator) as (_, operator_id):
         pass
     said: list[dict[str, Any]] = []
@@ -140,6 +161,59 @@ def fix(
     common.show(said, as_json=as_json, title="Fixed", empty="")
     if not all(row["done"] for row in said):
         raise typer.Exit(1)
+
+
+def _heal(name: str, operator: str, *, yes: bool, preview: bool, as_json: bool) -> None:
+    if not yes and not preview and (as_json or not sys.stdin.isatty()):
+        raise Problem("There is no terminal to ask on; say --yes, or --preview to see what would be healed.")
+    router_id, operator_id = _compared(name, operator)
+    with common.acting(operator) as (session, _):
+        seen = healable(session, session.get_one(Router, router_id))
+    row: dict[str, Any] = {
+        "router": name,
+        "services": len(seen.services),
+        "kinds": seen.kinds,
+        "walled_garden": bool(seen.garden),
+        "others": seen.others,
+    }
+    something = bool(seen.services or seen.garden)
+    if not as_json:
+        print_lines(_preview_words(name, seen))
+    said: list[str] = []
+    if something and not preview and (yes or typer.confirm("Heal these now?", default=False)):
+        said = wiring.heal(common.databases(), common.box(), operator_id, router_id, seen, actor=common.actor())
+    if as_json:
+        common.print_json({**row, "said": said})
+    elif something:
+        print_lines("\n".join(said) or "Nothing was sent.")
+
+
+def _compared(name: str, operator: str) -> tuple[int, int]:
+    """The router and operator by id, once the router was compared just now. Raises Problem where it cannot be read."""
+    with common.acting(operator) as (session, operator_id):
+        router = router_by_name(session, operator_id, name)
+        if router.api_username is None:
+            raise Problem(f"{name} has no API access yet; `ispagents router api set` sets it up.")
+        router_id = router.id
+    for ran in wiring.run(common.databases(), common.box(), operator_id, [router_id]):
+        if ran.error:
+            raise Problem(f"{name} could not be compared, so nothing was sent: {ran.error}")
+    return router_id, operator_id
+
+
+def _preview_words(name: str, seen: Healable) -> str:
+    kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in sorted(seen.kinds.items()))
+    others = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in sorted(seen.others.items()))
+    lines = []
+    if seen.garden:
+        lines.append(f"{name}: the walled garden's rules are put back (`ispagents drift show {seen.garden[0]}`).")
+    if seen.services:
+        lines.append(f"{name}: {len(seen.services)} findings of services are written anew ({kinds}).")
+    if not lines:
+        lines.append(f"{name}: nothing that it should hold is missing or changed.")
+    if others:
+        lines.append(f"Not healed by this, since a person has to look: {others}; see `ispagents drift list`.")
+    return "\n".join(lines)
 
 
 @app.command("undo")

@@ -79,7 +79,7 @@ def add(
     operator: OperatorOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Add a service; without an option for its password it asks for it, hidden."""
+    """Add a service; without an option for its password it asks for it, hidden. A static one is known by address."""
     wishes = _wishes(address, ipv6_prefix, delegated_ipv6_prefix, route)
     wishes |= _prepaid(prepaid_until, operator)
     wishes |= given(bind_mac=bind_mac, bind_router=bind_router, bind_port=bind_port)
@@ -87,6 +87,8 @@ def add(
         # Unknown names are told before anybody has to type a password.
         subscriber_by_reference(session, operator_id, subscriber)
         plan_by_name(session, operator_id, plan)
+    named = password_stdin or generate_password or password_file is not None
+    no_password = no_password or (method == Method.STATIC and not named)
     password, generated = _password(password_stdin, password_file, generate_password, nothing=no_password)
     with common.acting(operator) as (session, operator_id):
         owner = subscriber_by_reference(session, operator_id, subscriber)

@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 
 from ispagents.database import Databases
 from network.routeros.keeper import Keeper
+from sql.drift_healing import Healable, heal_all
+from sql.models import Router
 from sql.roles import Role
 from sql.secrets import SecretBox
+from sql.sessions import acting_for
 from worker.drift import AT_ONCE, Drift, Ran
 
 
@@ -38,6 +41,31 @@ def fix(databases: Databases, box: SecretBox, operator_id: int, number: int, *, 
             return await drift.fix(operator_id, number, actor=actor)
 
     return asyncio.run(fixed())
+
+
+def heal(
+    databases: Databases,
+    box: SecretBox,
+    operator_id: int,
+    router_id: int,
+    seen: Healable,
+    *,
+    actor: str,
+) -> list[str]:
+    """Heal what a person saw of a router: the walled garden first, then the services. Sentences about what was done.
+
+    Raises Refused; what was done before that stays done, and finds nothing to do another time.
+    """
+    said = [f"Finding {number}: {fix(databases, box, operator_id, number, actor=actor)}" for number in seen.garden]
+    engine = databases.engine(Role.WORKER, pool=1)
+    try:
+        with acting_for(engine, operator_id) as session:
+            count = heal_all(session, session.get_one(Router, router_id), seen.services, actor=actor)
+    finally:
+        engine.dispose()
+    if seen.services:
+        said.append(f"The change engine writes {count} services anew now; the next run closes what is mended.")
+    return said
 
 
 def undo(databases: Databases, box: SecretBox, operator_id: int, number: int, *, actor: str) -> str:

@@ -58,9 +58,9 @@ class Mender(StrEnum):
     """Who does what is proposed, once a person takes it."""
 
     ENGINE = "engine"
-    """The change engine writes the service anew, under its brakes."""
+    """The change engine writes the service anew, once a person asks."""
     SESSION = "session"
-    """The change engine brings the live session into line by CoA or Disconnect, under its brakes."""
+    """The change engine brings the live session into line by CoA or Disconnect."""
     ROUTER = "router"
     """The worker sends just these commands: what they touch is ours."""
     ACCOUNTING = "accounting"

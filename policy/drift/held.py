@@ -15,7 +15,7 @@ from policy.routeros.objects import Item, Plan, Verb, Wanted
 from policy.routeros.reading import Reading
 from policy.wording import short
 
-_HEALED = "Let the change engine write it anew and read it back, under its brakes: `ispagents drift fix`."
+_HEALED = "Let the change engine write it anew and read it back: `ispagents drift fix`."
 
 
 class Held(NamedTuple):

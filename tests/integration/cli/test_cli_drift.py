@@ -75,6 +75,23 @@ def test_from_run_to_fixed(town: Any, device: RouterOs, database: Database) -> N
     assert "hill" in town("drift", "list").out
 
 
+def test_all_that_a_router_should_hold_is_healed_after_a_preview(town: Any, device: RouterOs) -> None:
+    """Counts first, then one order; what is not ours, and what was left over, stays for people."""
+    town.ok("service", "place", "zofia", "--router", "hill")
+    seen = town.ok("drift", "fix", "--all", "hill", "--preview")
+    assert (seen["services"], seen["said"], seen["others"]["orphan"]) == (0, [], 1)
+    said = town("drift", "fix", "--all", "hill", "--preview")
+    assert "nothing that it should hold is missing or changed" in said.out
+    assert "1 orphan" in said.out
+    assert "say --yes, or --preview" in town.refused("drift", "fix", "--all", "hill")
+    for words in (("--all", "hill", "1"), ("1", "--yes"), ("1", "--preview"), (), ("--all", "nobody", "--yes")):
+        town.refused("drift", "fix", *words)
+    device.set("/ip/service", "api", disabled="no")
+    town.ok("router", "api", "set", "hill", "--port", "1")
+    assert "could not be compared" in town.refused("drift", "fix", "--all", "hill", "--yes")
+    assert len(device.rows("/queue/simple")) == 1
+
+
 def test_nothing_is_sent_while_network_writes_are_stopped(town: Any, device: RouterOs) -> None:
     """The switch holds here too; comparing goes on."""
     town.ok("network", "stop")

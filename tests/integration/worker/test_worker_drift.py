@@ -2,22 +2,27 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from fixtures_database import BOX
 from held_town import API_PASSWORD, PASSWORD, HeldTown, held_town
 
 from network.routeros.keeper import Keeper
+from policy.explain import explain
 from simulators.nas import Nas
 from simulators.routeros import ApiUser, RouterOs, RouterOsSettings
 from simulators.settings import Client, NasSettings
 from sql import customers
 from sql.drift import Listed, findings, leave, prune
+from sql.drift_healing import heal_all, healable
 from sql.errors import Refused
+from sql.explain import situation
 from sql.models import DriftFinding, DriftRun, Router, Service
 from sql.placing import place_service
 from sql.roles import Role
 from sql.router_store import remove_router, set_api
+from worker import planning
 from worker.drift import Drift, Ran
 
 GARDEN = {"garden": {"pay_address": "10.255.0.1"}}
@@ -37,6 +42,25 @@ def run(town: HeldTown) -> Ran:
         connection.execute("UPDATE services SET authorised_at = authorised_at - interval '1 hour'")
         connection.execute("UPDATE placements SET created_at = created_at - interval '1 hour'")
     return _with_drift(town, lambda drift: drift.run(town.isp.operator_id, town.router.id))
+
+
+def lose(town: HeldTown) -> None:
+    """The router forgets its customers, and the worker knows that it knows nothing."""
+    for row in town.rows("/ppp/secret"):
+        town.device.remove("/ppp/secret", row["name"])
+    with town.database.as_superuser() as connection:
+        connection.execute("UPDATE placements SET applied_stamp = NULL")
+
+
+def obey(town: HeldTown) -> None:
+    """The worker does the jobs that it was given, and takes its turn at the router."""
+    with town.database.as_superuser() as connection:
+        jobs = connection.execute(
+            "DELETE FROM procrastinate_jobs WHERE task_name = 'enforce_services' RETURNING id, args"
+        ).fetchall()
+    for _, arguments in sorted(jobs):
+        planning.enforce_services(town.database.engine(Role.WORKER), **arguments)
+    town.work()
 
 
 def fix(town: HeldTown, number: int) -> str:
@@ -140,6 +164,52 @@ def test_a_paid_customer_who_is_not_set_up_is_found(town):
     assert "is not ours" in one.finding.cause
     with pytest.raises(Refused, match="not ours"):
         fix(town, one.finding.id)
+
+
+def test_a_router_that_lost_everything_is_healed_when_a_person_says_so(town):
+    """The brake lets one through and explain says so; with one order the rest follows at once, each in the audit."""
+    with town.database.as_superuser() as connection:
+        connection.execute("UPDATE operators SET brake_free = 1, brake_number = 1")
+    services = [town.service(f"user{number}") for number in range(3)]
+    lose(town)
+    town.settle()
+    assert len(town.rows("/ppp/secret")) == 1
+    with town.isp.web() as session:
+        told = explain(situation(session, town.isp.operator_id, "user2", datetime.now(UTC) + timedelta(minutes=1)))
+    assert "the brake on healing" in told.answer
+    assert told.next_steps[0].command == "ispagents drift fix --all=hill"
+
+    run(town)
+    with town.isp.worker() as session:
+        router = session.get_one(Router, town.router.id)
+        seen = healable(session, router)
+        assert (len(seen.services), seen.kinds) == (2, {"not_provisioned": 2})
+        assert heal_all(session, router, seen.services, actor="anna") == 2
+    obey(town)
+
+    assert sorted(row["name"] for row in town.rows("/ppp/secret")) == [one.username for one in services]
+    assert "not_provisioned" not in found(town)
+    with town.database.as_superuser() as connection:
+        rows = connection.execute(
+            "SELECT service_id FROM audit_events WHERE event = 'drift:finding:fix' AND actor = 'anna' ORDER BY 1"
+        ).fetchall()
+    assert [service_id for (service_id,) in rows] == [one.id for one in services[1:]]
+
+
+def test_a_step_that_was_refused_is_tried_at_once_when_a_person_asks(town):
+    """What stood in the way is gone: nobody who asks has to wait for the hour to pass."""
+    town.device.add("/ppp/secret", name="bert", password="theirs")
+    bert = town.service("bert")
+    assert town.steps(bert)[-1].state == "refused"
+    town.device.remove("/ppp/secret", "bert")
+    town.settle()
+    assert town.rows("/ppp/secret") == []
+
+    fix(town, found(town)["not_provisioned"].finding.id)
+    obey(town)
+
+    assert [row["name"] for row in town.rows("/ppp/secret")] == ["bert"]
+    assert town.steps(bert)[-1].state == "verified"
 
 
 def test_an_orphan_goes_with_its_way_back_and_foreign_items_stay(town):

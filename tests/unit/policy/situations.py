@@ -283,5 +283,8 @@ situations = st.builds(
         observed_at=st.none() | _moments,
         problem=st.just("") | maybe_names,
         step=st.none() | _steps,
+        garden_list=st.just("") | names,
+        garden_drift=st.none() | _ids,
     ),
+    healing_held_until=st.none() | _moments,
 )
