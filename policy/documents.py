@@ -91,6 +91,12 @@ def read_plan(document: Mapping[str, Any], plan_version_id: int, name: str) -> P
     return PlanFacts(plan_version_id, name, **_read(document, readers))
 
 
+def on_the_clock(facts: Mapping[str, Any], before: Mapping[str, Any], time_zone: str) -> Document:
+    """Facts of a plan whose hours are meant on this clock unless they name another; hours `before` keep theirs."""
+    hours = {"windows", "usage_rules"}
+    return dict(facts) if hours.isdisjoint(facts) or not hours.isdisjoint(before) else {"time_zone": time_zone, **facts}
+
+
 def operator_document(operator: OperatorFacts) -> Document:
     """The document of an operator's choices for refused logins."""
     return {"refusals": {reason.value: _look_document(look) for reason, look in operator.refusals}}

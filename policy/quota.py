@@ -17,6 +17,7 @@ from policy.facts import INTERIM_INTERVAL_S, PlanFacts
 from policy.fair_use import FairUseTier, SpanUse, TierAction
 from policy.rate_limit import parse
 from policy.usage import SpanKind
+from policy.wording import megabytes
 
 # RFC 2869 section 5.16: an interval is at least a minute.
 SHORTEST_INTERIM_S = 60
@@ -132,6 +133,22 @@ def overshoot_bytes(plan: PlanFacts, told_s: int | None = None) -> int:
     `told_s`: how often the session was told to report; without it, what a login is told today.
     """
     return speed_bytes_s(plan) * ((interim_s(plan) if told_s is None else told_s) + ACT_S)
+
+
+def overshoot_words(plan: PlanFacts, told_s: int | None = None) -> str:
+    """How far a limit can be passed, in words and numbers; "" for a plan without limits. `told_s` as above."""
+    known = limits(plan)
+    if not known:
+        return ""
+    most, smallest = overshoot_bytes(plan, told_s), min(limit.from_bytes for limit in known)
+    share = f"{100 * most / smallest:.1f} %" if most < smallest else f"{most / smallest:.1f} times"
+    speed = megabytes(speed_bytes_s(plan))
+    every_s = interim_s(plan) if told_s is None else told_s
+    return (
+        f"at most {megabytes(most)} beyond a limit ({share} of the smallest, {megabytes(smallest)}): {speed} "
+        f"a second at full speed, up and down together, for the {every_s} s from one report to the next and {ACT_S} s "
+        "until the router has acted"
+    )
 
 
 def milestones(plan: PlanFacts, span: SpanKind) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from policy.changes.approval import read_rules
 from policy.changes.intent import ChangeKind
-from policy.documents import address, ipv6_prefix, plan_document, read_operator, read_plan
+from policy.documents import address, ipv6_prefix, on_the_clock, plan_document, read_operator, read_plan
 from policy.errors import PolicyError
 from policy.facts import Method
 from policy.mac import canonical_mac
@@ -88,10 +88,8 @@ def add_plan(
     """
     _name("plan", name)
     _check_price(price_minor)
-    if "windows" in facts:
-        # Hours are meant on the operator's clock unless the plan says otherwise.
-        facts = {"time_zone": session.get_one(Operator, operator_id).time_zone, **facts}
-    document = _plan_document(facts, name)
+    clock = session.get_one(Operator, operator_id).time_zone
+    document = _plan_document(on_the_clock(facts, {}, clock), name)
     plan = Plan(operator_id=operator_id, name=name, price_minor=price_minor, **(terms or {}))
     check_terms(plan)
     session.add(plan)
@@ -126,6 +124,7 @@ def change_plan(
     if terms:
         change_terms(session, plan, terms, actor=actor)
     current = session.get_one(PlanVersion, plan.current_version_id)
+    facts = on_the_clock(facts, current.facts, session.get_one(Operator, operator_id).time_zone)
     document = _plan_document({**current.facts, **facts}, name)
     if document == current.facts:
         return plan
@@ -146,12 +145,18 @@ def plan_by_name(session: Session, operator_id: int, name: str) -> Plan:
 def add_subscriber(
     session: Session, operator_id: int, *, reference: str, name: str, actor: str, **contact: str
 ) -> Subscriber:
-    """A new subscriber; `reference` is the customer number."""
-    subscriber = new_subscriber(operator_id, reference=reference, name=name, **contact)
+    """A new subscriber; `reference` is the customer number. What is not said is the operator's: language, time zone."""
+    own = own_contact(session.get_one(Operator, operator_id), contact)
+    subscriber = new_subscriber(operator_id, reference=reference, name=name, **own)
     session.add(subscriber)
     session.flush()
     audit.record(session, operator_id, actor, "subscriber:account:add", subscriber_id=subscriber.id, name=name)
     return subscriber
+
+
+def own_contact(operator: Operator, contact: dict[str, str]) -> dict[str, str]:
+    """A contact with the operator's language and time zone where it says none."""
+    return {"language": operator.language, "time_zone": operator.time_zone, **contact}
 
 
 def new_subscriber(operator_id: int, *, reference: str, name: str, **contact: str) -> Subscriber:

@@ -20,6 +20,7 @@ from policy.changes.preview import Draft, LiveSession, preview, preview_hash
 from policy.documents import access_document, read_service
 from policy.facts import ServiceFacts
 from policy.notices import Event
+from policy.quota import overshoot_words
 from policy.stamp import stamp
 from sql import audit, notices
 from sql.among import among
@@ -315,7 +316,8 @@ def draft_of(
 ) -> Draft:
     """What a preview of this change is made of."""
     from_access = decider.access(before, now) if before is not None else None
-    return Draft(kind, username, before, from_access, after, decider.access(after, now))
+    overshoot = overshoot_words(decider.plan(after.plan_version_id))
+    return Draft(kind, username, before, from_access, after, decider.access(after, now), overshoot)
 
 
 def leave(session: Session, change: Change, to: Intent, why: str) -> None:

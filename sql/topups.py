@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from policy.money.periods import Period, Unit
@@ -15,6 +15,7 @@ from sql import audit
 from sql.errors import Refused
 from sql.jobs import defer_enforce, driver_connection
 from sql.models import Operator, Plan, Service, ServiceBilling, Subscriber, UsageTopup
+from sql.models import Session as Live
 from sql.money.invoices import issue_invoice
 from sql.quota import Account, accounts
 from sql.sessions import database_time
@@ -39,6 +40,12 @@ def account(session: Session, service: Service, now: datetime) -> Account:
             "gives it a limit."
         )
     return found[0]
+
+
+def told_s(session: Session, service: Service) -> int:
+    """How often the slowest of a service's open sessions was told to report, in seconds; 0 without any."""
+    mine = (Live.operator_id == service.operator_id, Live.service_id == service.id, Live.ended_at.is_(None))
+    return session.scalar(select(func.max(Live.interim_interval_s)).where(*mine)) or 0
 
 
 def running(session: Session, service: Service, span: SpanKind, now: datetime) -> Bounds:

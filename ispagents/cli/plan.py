@@ -63,6 +63,15 @@ Tiers = Annotated[
         "rate; may be repeated. none: no tier.",
     ),
 ]
+Rules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--usage-rule",
+        help="Hours in which a byte counts for less or more, in percent: '01:00-06:00=0' is free, 'sat,sun "
+        "00:00-24:00=50', upload first 'mon-fri 08:00-18:00=0/100'; may be repeated, the first that holds counts. "
+        "none: no rule.",
+    ),
+]
 CarryOver = Annotated[str | None, typer.Option("--carry-over-gb", help="GB of a month or period carried on; 0: none.")]
 WarnAt = Annotated[str | None, typer.Option("--warn-at", help="Percent at which customers are told: '80,100'; none.")]
 FactsOption = Annotated[
@@ -89,6 +98,7 @@ def add(
     at_limit: Limit = None,
     quota_gb: Quota = None,
     tier: Tiers = None,
+    usage_rule: Rules = None,
     carry_over_gb: CarryOver = None,
     warn_at: WarnAt = None,
     billing: BillingOption = None,
@@ -106,7 +116,7 @@ def add(
     said = _said(
         facts, rate, address_list, pool, session_timeout, idle_timeout, interim, simultaneous_use, at_limit, quota_gb
     )
-    said |= said_limits(tier, carry_over_gb, warn_at)
+    said |= said_limits(tier, usage_rule, carry_over_gb, warn_at)
     look = _look(suspended_look, suspended_list, suspended_rate, suspended_pool)
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
@@ -131,7 +141,8 @@ def add(
             terms=terms,
         )
         session.refresh(plan)
-        row = _row(plan, _version(session, plan), currency)
+        version = _version(session, plan)
+        row = _row(plan, version, currency) | limits_row(read_plan(version.facts, version.id, version.name))
     common.show_one(row, as_json=as_json)
 
 
@@ -153,6 +164,7 @@ def change(
     at_limit: Limit = None,
     quota_gb: Quota = None,
     tier: Tiers = None,
+    usage_rule: Rules = None,
     carry_over_gb: CarryOver = None,
     warn_at: WarnAt = None,
     billing: BillingOption = None,
@@ -170,7 +182,7 @@ def change(
     said = _said(
         facts, rate, address_list, pool, session_timeout, idle_timeout, interim, simultaneous_use, at_limit, quota_gb
     )
-    said |= said_limits(tier, carry_over_gb, warn_at)
+    said |= said_limits(tier, usage_rule, carry_over_gb, warn_at)
     look = _look(suspended_look, suspended_list, suspended_rate, suspended_pool)
     with common.acting(operator) as (session, operator_id):
         currency = session.get_one(Operator, operator_id).currency
@@ -195,7 +207,8 @@ def change(
             terms=terms,
         )
         session.refresh(plan)
-        row = _row(plan, _version(session, plan), currency)
+        version = _version(session, plan)
+        row = _row(plan, version, currency) | limits_row(read_plan(version.facts, version.id, version.name))
     common.show_one(row, as_json=as_json)
 
 

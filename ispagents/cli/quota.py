@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,15 +10,15 @@ import typer
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, OperatorOption
 from ispagents.cli.inputs import gigabytes, money_minor
-from ispagents.cli.output import bytes_text
+from ispagents.cli.output import bytes_text, print_lines
 from policy.fair_use import SpanUse
-from policy.quota import allowance, interim_s, limits, overshoot_bytes, reached, spans
-from policy.usage import SpanKind
+from policy.quota import allowance, interim_s, limits, overshoot_bytes, overshoot_words, reached, spans
+from policy.usage import Bounds, SpanKind
 from sql.customers import service_by_username
 from sql.models import Operator, UsageTopup
 from sql.quota import Account
 from sql.sessions import database_time
-from sql.topups import Sold, account, running, top_up
+from sql.topups import Sold, account, running, told_s, top_up
 
 app = typer.Typer(no_args_is_help=True, help="What services have used of their plans' limits, and top-ups.")
 
@@ -29,19 +30,20 @@ def show(username: str, operator: OperatorOption = "", as_json: JsonOption = Fal
         service = service_by_username(session, operator_id, username)
         now = database_time(session)
         found = account(session, service, now)
-        known = {span.use.span: span.use for span in found.running}
-        rows = []
-        for span in sorted(spans(found.plan)):
-            ends_at = running(session, service, span, now).ends_at
-            use = known.get(span) or SpanUse(span, ends_at, 0, found.topped_up(span, now))
-            rows.append(_row(found, use))
+        reports_s = max(interim_s(found.plan), told_s(session, service))
+        rows = [
+            _row(found, _use(found, span, running(session, service, span, now), now), reports_s)
+            for span in sorted(spans(found.plan))
+        ]
     common.show(
         rows,
         as_json=as_json,
         title=f"Limits of {username}",
         empty="",
-        columns=("span", "used", "allowed", "left", "extra", "reached", "ends_at", "reports_every_s", "overshoot"),
+        columns=("span", "used", "allowed", "left", "extra", "reached", "ends_at"),
     )
+    if not as_json:
+        print_lines(f"It can be passed by {overshoot_words(found.plan, reports_s)}.")
 
 
 @app.command("topup")
@@ -87,10 +89,21 @@ def _topup(username: str, given: UsageTopup) -> dict[str, Any]:
     }
 
 
-def _row(found: Account, use: SpanUse) -> dict[str, Any]:
+def _use(found: Account, span: SpanKind, at: Bounds, now: datetime) -> SpanUse:
+    """What counts in the span that runs, with what was carried into it even where that does not matter yet."""
+    known = next((one for one in found.running if one.use.span == span), None)
+    if known is None:
+        extra = found.topped_up(span, now) + found.carried_into(span, *at)
+        return SpanUse(span, at.ends_at, 0, extra)
+    if known.carried_bytes:
+        return known.use
+    more = found.carried_into(span, known.starts_at, known.use.ends_at)
+    return known.use._replace(extra_bytes=known.use.extra_bytes + more)
+
+
+def _row(found: Account, use: SpanUse, reports_s: int) -> dict[str, Any]:
     plan = found.plan
     allowed = allowance(plan, use.span) + use.extra_bytes
-    overshoot = overshoot_bytes(plan)
     return {
         "span": use.span.value,
         "used": bytes_text(use.used_bytes),
@@ -100,10 +113,10 @@ def _row(found: Account, use: SpanUse) -> dict[str, Any]:
         "reached": reached(plan, use),
         "limits": sum(limit.span == use.span for limit in limits(plan)),
         "ends_at": use.ends_at,
-        "reports_every_s": interim_s(plan),
-        "overshoot": f"at most {bytes_text(overshoot)}",
+        "reports_every_s": reports_s,
+        "overshoot": overshoot_words(plan, reports_s),
         "used_bytes": use.used_bytes,
         "allowed_bytes": allowed,
         "extra_bytes": use.extra_bytes,
-        "overshoot_bytes": overshoot,
+        "overshoot_bytes": overshoot_bytes(plan, reports_s),
     }

@@ -38,7 +38,10 @@ class LiveSession(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What a preview is made of. Without `from_facts` the service is new."""
+    """What a preview is made of. Without `from_facts` the service is new.
+
+    `overshoot`: how far the limits of the plan can be passed, in words; "" where it has none.
+    """
 
     kind: ChangeKind
     username: str
@@ -46,6 +49,7 @@ class Draft(NamedTuple):
     from_access: Access | None
     to_facts: ServiceFacts
     to_access: Access
+    overshoot: str = ""
 
 
 def preview(
@@ -69,6 +73,7 @@ def preview(
         "unreachable": ways[RouteKind.NEXT_LOGIN.value],
         "odd": _oddities(sessions, draft.to_access, now) + _odd_on_routers(on_routers),
         "consequence": consequence(draft.to_access, [route["route"] for route in routes], on_routers),
+        **({"overshoot": draft.overshoot} if draft.overshoot else {}),
     }
 
 
@@ -118,6 +123,8 @@ def text(document: Document) -> str:
         f"  before: {_side_text(document['from'])}",
         f"  after:  {_side_text(document['to'])}",
     ]
+    if document.get("overshoot"):
+        lines.append(f"  limits: {document['overshoot']}")
     for session in document["sessions"]:
         lines.append(
             f"  session {session['acct_session_id']} on {session['router']}, last seen {session['age_s']} s ago: "

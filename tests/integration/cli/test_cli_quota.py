@@ -62,10 +62,53 @@ def test_a_quota_is_shown_and_topped_up(isp: Any, metered: Isp) -> None:
     for nonsense in ("month", "year:1G:1M", "month:1G:fast", "month:-1G:1M", "day:1:1M"):
         assert "is not a tier" in isp.refused("plan", "change", "Fair", "--tier", nonsense)
     assert "is not a share" in isp.refused("plan", "change", "Fair", "--warn-at", "80,x")
+    stated = "at most 2.3 GB beyond a limit (2.3 % of the smallest, 100.0 GB): 7.5 MB a second at full speed"
+    assert stated in isp.ok("plan", "show", "Fair")["overshoot"]
+    assert stated in isp("quota", "show", "anna9").out
     isp.ok("plan", "change", "Fair", "--tier", "none", "--warn-at", "none", "--carry-over-gb", "5")
     facts = isp.ok("plan", "show", "Fair")["facts"]
     assert (facts.get("tiers", []), facts["warn_percents"], facts["carry_over_bytes"]) == ([], [], 5 * GB)
     isp.ok("service", "list")
+
+
+def test_hours_that_count_for_less_are_said_and_shown(isp: Any) -> None:
+    """By hours, days and percent as they are typed again, on the operator's clock; nonsense is refused."""
+    (name,) = (one["name"] for one in isp.ok("operator", "list"))
+    isp.ok("operator", "set", name, "--time-zone", "Europe/Warsaw")
+    rules = ("01:00-06:00=0", "sat-mon 22:00-02:00=0/50", "fri,sat 00:00-24:00=200")
+    options = [word for rule in rules for word in ("--usage-rule", rule)]
+    made = isp.ok("plan", "add", "Night", "--rate", "10M/50M", "--quota-gb", "100", *options)
+    assert made["counts"] == ["01:00-06:00=0", "mon,sat,sun 22:00-02:00=0/50", "fri,sat 00:00-24:00=200"]
+    assert (made["counts_by"], made["overshoot_bytes"]) == ("Europe/Warsaw", 15_000_000 * 305)
+    assert isp.ok("plan", "show", "Night")["facts"]["time_zone"] == "Europe/Warsaw"
+    assert "01:00-06:00=0" in isp("plan", "show", "Night").out
+    isp.ok("plan", "add", "Later", "--quota-gb", "100")
+    changed = isp.ok("plan", "change", "Later", "--usage-rule", "00:00-24:00=0/100")
+    assert (changed["counts"], changed["counts_by"]) == (["00:00-24:00=0/100"], "Europe/Warsaw")
+    assert "counts" not in isp.ok("plan", "change", "Later", "--usage-rule", "none")
+    for nonsense in ("", "night=0", "01:00-06:00", "25:00-06:00=0", "01:60-06:00=0", "01:00-01:00=0", "24:00-01:00=0",
+                     "01:00-24:01=0", "01:00-06:00=1001", "01:00-06:00=-1", "01:00-06:00=0/1/2", "xmas 01:00-06:00=0",
+                     "mon- 01:00-06:00=0", ", 01:00-06:00=0", "0١:00-06:00=0"):  # fmt: skip
+        said = isp.refused("plan", "change", "Later", "--usage-rule", nonsense)
+        assert any(words in said for words in ("is no rule", "has hours", "more than 1000", "has a day")), said
+    twice = ("--usage-rule", "01:00-06:00=0", "--usage-rule", "01:00-06:00=50")
+    assert "never hold" in isp.refused("plan", "change", "Later", *twice)
+    many = [word for one in range(33) for word in ("--usage-rule", f"01:{one:02}-06:00=0")]
+    assert "at most 32" in isp.refused("plan", "change", "Later", *many)
+
+
+def test_what_was_left_is_shown_before_it_matters(isp: Any, metered: Isp, database: Database) -> None:
+    """Carried bytes are part of what is allowed from the first day on; the slowest session bounds the overshoot."""
+    isp.ok("plan", "change", "Fair", "--carry-over-gb", "30")
+    metered.review()
+    for change in [one for one in isp.ok("change", "list") if one["username"] == "anna9"]:
+        assert "at most 2.3 GB beyond a limit" in isp("change", "show", str(change["id"])).out
+    with database.as_superuser() as connection:
+        connection.execute("UPDATE services SET created_at = now() - interval '1 year'")
+        connection.execute("UPDATE sessions SET interim_interval_s = 600")
+    shown = {row["span"]: row for row in isp.ok("quota", "show", "anna9")}
+    assert (shown["month"]["allowed_bytes"], shown["day"]["allowed_bytes"]) == (130 * GB, 500 * GB)
+    assert shown["month"]["overshoot_bytes"] == 7_500_000 * 605
 
 
 def test_who_is_online_and_what_was_used(isp: Any, metered: Isp) -> None:
