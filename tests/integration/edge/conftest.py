@@ -6,6 +6,8 @@ import pytest
 from edge_node import Edge
 from fixtures_database import Database, Isp
 
+from sql.models import Router
+
 
 @pytest.fixture
 def isp(database: Database) -> Isp:
@@ -17,3 +19,9 @@ def isp(database: Database) -> Isp:
 def edge(database: Database, tmp_path: Path) -> Edge:
     """A node."""
     return Edge(database, tmp_path)
+
+
+@pytest.fixture
+def tower(isp: Isp) -> Router:
+    """A router."""
+    return isp.router()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from fixtures_database import BOX, Database
+from fixtures_database import BOX, Database, Isp
 
 from edge.detail_file import NAME
 from edge.follower import Follower
@@ -21,6 +21,11 @@ from sql.following import CHANNEL
 from sql.models import Router
 from sql.roles import Role
 
+SESSION = (
+    "SELECT extract(epoch FROM started_at - %s)::int, extract(epoch FROM last_seen_at - %s)::int, "
+    "extract(epoch FROM ended_at - %s)::int, ended_by, terminate_cause, session_time_s, upload_bytes, download_bytes, "
+    "service_id, mac, host(framed_address) FROM sessions WHERE router_id = %s AND username = %s ORDER BY started_at, id"
+)
 DEADLINE_S = 60.0  # generous: it only bounds how long a failing test takes
 POLL_S = 0.02
 
@@ -186,3 +191,26 @@ class Line:
             values["Class"] = "0x" + class_of(login_id, self.service_id, self.stamp).encode().hex()
         values |= {name.replace("_", "-"): value for name, value in more.items()}
         return detail({name: value for name, value in values.items() if value is not None})
+
+
+def online(isp: Isp, tower: Router, username: str = "anna", **more: Any) -> Line:
+    """A customer's session at the router."""
+    service = isp.service(username)
+    return Line(tower, username, service.id, **more)
+
+
+def sessions(edge: Edge, line: Line) -> list[tuple[Any, ...]]:
+    """The sessions of a customer at their router, as plain values; times in seconds since the session began."""
+    return edge.rows(SESSION, line.began, line.began, line.began, line.router.id, line.username)
+
+
+def usage(edge: Edge, service_id: int) -> tuple[int, int]:
+    """All usage of a service: upload and download."""
+    query = "SELECT coalesce(sum(upload_bytes), 0), coalesce(sum(download_bytes), 0) FROM usage_hours"
+    ((up, down),) = edge.rows(f"{query} WHERE service_id = %s", service_id)
+    return int(up), int(down)
+
+
+def rejects(edge: Edge) -> list[tuple[str, str]]:
+    """What was set aside, with the reasons."""
+    return edge.rows("SELECT reason, record FROM spool_rejects ORDER BY id")

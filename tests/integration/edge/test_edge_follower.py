@@ -28,12 +28,6 @@ END $$
 
 
 @pytest.fixture
-def tower(isp):
-    """A router."""
-    return isp.router()
-
-
-@pytest.fixture
 def anna(isp, tower):
     """A service that is authorised."""
     service = isp.service("anna")
