@@ -1,23 +1,19 @@
 """Simulated RouterOS APIs in a process of their own: `ApiRouters` starts it, `python -m bench.api_routers` is it.
 
-The process prints one line of JSON when it is ready, one more for each line it reads (how many rows of a menu have such
-values, for each router), and ends when its input does.
+The process reads a line of JSON (its Fleet), prints one when it is ready and one more for each further line (how
+many rows of a menu have such values, for each router), and ends when its input does.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import subprocess
 import sys
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import asdict, dataclass
+from typing import Final
 
-import bench
 from bench import subscribers
-from bench.servers.contract import ServerError
+from bench.helper import Helper
 from simulators.routeros.router import RouterOs
 from simulators.routeros.settings import ApiFaults, ApiUser, RouterOsSettings
 
@@ -40,40 +36,20 @@ class ApiRouters:
     """The process, from `__init__` to `stop`."""
 
     def __init__(self, fleet: Fleet) -> None:
-        options = [
-            part for name, value in asdict(fleet).items() for part in (f"--{name.replace('_', '-')}", str(value))
-        ]
-        self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", sys.executable, "-m", "bench.api_routers", *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            cwd=Path(bench.__file__).parent.parent,
-        )
+        self._helper = Helper("bench.api_routers", asdict(fleet))
 
     def ready(self) -> list[tuple[str, int]]:
         """Address and port of each router. Waits until all listen; raises ServerError."""
-        return [(address, port) for address, port in self._read()]
+        return [(address, port) for address, port in self._helper.hear()]
 
     def count(self, menu: str, **values: str) -> int:
         """How many rows of the menu have these values, in all routers together."""
-        if self._process.stdin is None:
-            raise ServerError("the simulated routers have no input")
-        self._process.stdin.write(json.dumps([menu, values]) + "\n")
-        self._process.stdin.flush()
-        return sum(self._read())
+        self._helper.tell([menu, values])
+        return sum(self._helper.hear())
 
     def stop(self) -> None:
         """End it; harmless when it has ended."""
-        self._process.kill()
-        self._process.communicate()
-
-    def _read(self) -> Any:
-        line = self._process.stdout.readline() if self._process.stdout is not None else ""
-        if not line:
-            raise ServerError("the simulated routers ended; their error stands above")
-        return json.loads(line)
+        self._helper.stop()
 
 
 async def _serve(fleet: Fleet) -> None:
@@ -107,13 +83,5 @@ def _router(fleet: Fleet, number: int) -> RouterOs:
     return router
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Simulated RouterOS APIs.")
-    for field in fields(Fleet):
-        kind = float if field.name == "round_trip_s" else int
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, required=True)
-    asyncio.run(_serve(Fleet(**vars(parser.parse_args()))))
-
-
 if __name__ == "__main__":
-    main()
+    asyncio.run(_serve(Fleet(**json.loads(sys.stdin.readline()))))

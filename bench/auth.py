@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any, Final
 
 import bench
+from bench import report
 from bench.load import Load, LoadError, Outcome
 from bench.servers import process
 from bench.servers.constant import Constant
@@ -108,7 +109,7 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
     """The `results` of one run; raises BenchError, LoadError or ServerError with what to do. Needs about 5 minutes, or
     under 45 s when `quick`. While our own server is not built, its keys hold None.
     """
-    size, say = (QUICK if quick else FULL), say or _to_stderr
+    size, say = (QUICK if quick else FULL), say or report.to_stderr
     process.sweep()
     with process.orderly_end() as stack:
         alone = _generator_alone(stack, size)
@@ -253,7 +254,3 @@ def _ratio(best: Mapping[str, Entrant], ours: str, theirs: str) -> float | None:
         return None
     pairs = zip(best[ours].rounds, best[theirs].rounds, strict=True)
     return round(median(one.logins_per_s / other.logins_per_s for one, other in pairs), 3)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -6,25 +6,20 @@ accounting proves. Sessions are written as edge would have stored them; everythi
 review, rule, replica, step, packet, evidence.
 """
 
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import quantiles
 from typing import Any, Final
 
+from bench import report
+from bench.figures import percentile
+from bench.installed import installation
 from bench.routers import Network, Routers
 from bench.servers import process
 from bench.servers.contract import ServerError
 from bench.town import LOOK_S, ChangesBenchError, Town
 from ispagents.errors import Problem
-from ispagents.installation import Installation, running
-from ispagents.settings import load
-from ispagents.state_folder import StateFolder
 
 SEED: Final = 20261122
 ROUND_TRIP_S: Final = 0.02
@@ -53,9 +48,9 @@ QUICK: Final = Size(routers=10, sessions=24, payers=40, idle_payments=20)
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
     """The `results` of one run; raises ChangesBenchError, Problem or ServerError."""
-    size, say = (QUICK if quick else FULL), say or _to_stderr
+    size, say = (QUICK if quick else FULL), say or report.to_stderr
     process.sweep()
-    with process.orderly_end() as stack, _installation(say) as machine:
+    with process.orderly_end() as stack, installation("changes", say) as machine:
         share = size.routers // PROCESSES
         parts = [
             Routers(
@@ -95,11 +90,11 @@ def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]
         _see_restricted(parts, size.customers - size.payers)
         figures = town.count_statements(payers)
     return {
-        "payment_to_coa_p50_ms": _percentile(idle, 50),
-        "payment_to_coa_p99_ms": _percentile(idle, 99),
+        "payment_to_coa_p50_ms": percentile(idle, 50),
+        "payment_to_coa_p99_ms": percentile(idle, 99),
         "payment_to_coa_max_ms": round(max(idle), 1),
-        "during_batch_p50_ms": _percentile(busy, 50),
-        "during_batch_p99_ms": _percentile(busy, 99),
+        "during_batch_p50_ms": percentile(busy, 50),
+        "during_batch_p99_ms": percentile(busy, 99),
         "payments_idle": len(idle),
         "payments_during_batch": len(busy),
         "batch_changes": size.customers - size.payers,
@@ -119,25 +114,6 @@ def _see_restricted(parts: list[Routers], expected: int) -> None:
         if time.monotonic() > given_up_at:
             raise ChangesBenchError(f"{seen} sessions are restricted instead of {expected}")
         time.sleep(LOOK_S)
-
-
-@contextmanager
-def _installation(say: Callable[[str], None]) -> Iterator[Installation]:
-    with tempfile.TemporaryDirectory(prefix="ispagents-bench-changes-", dir="/tmp") as parent:
-        Path(parent).chmod(0o711)
-        state = StateFolder(Path(parent) / "state")
-        settings = load(state.path, radius_auth_port=0, radius_acct_port=0, web_port=0)
-        with running(state, settings, say) as machine:
-            yield machine
-
-
-def _percentile(values: list[float], percent: int) -> float:
-    at: float = quantiles(values, n=100, method="inclusive")[percent - 1]
-    return round(at, 1)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 ERRORS: Final = (ChangesBenchError, Problem, ServerError)

@@ -7,7 +7,6 @@ Message-Authenticator, every reply checked in full, every outcome looked at.
 import asyncio
 import shutil
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ from pyrad.client import Client, Timeout
 from pyrad.dictionary import Dictionary
 
 import network.coa
-from bench import subscribers
+from bench import report, subscribers
 from bench.routers import SOURCE, Line, Network, Routers
 from bench.servers import process
 from bench.servers.acknowledging import Acknowledging
@@ -73,7 +72,7 @@ QUICK: Final = Size(packets=RADCLIENT_PACKETS, rounds=7, pyrad_seconds=0.5, netw
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
     """The `results` of one run; raises CoaBenchError or ServerError. About 3 minutes, under 45 s when `quick`."""
-    size, say = (QUICK if quick else FULL), say or _to_stderr
+    size, say = (QUICK if quick else FULL), say or report.to_stderr
     process.sweep()
     say(f"seed {SEED}")
     results: dict[str, Any] = {"rate_vs_radclient": None, "seconds_10k_50_routers": None}
@@ -272,7 +271,3 @@ def _one_network(
             f"acknowledged, but the routers (seed {seed}) have {dict(rates)} instead of {AFTER} for all"
         )
     return took_s, outcomes
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -6,7 +6,6 @@ hand, and a run must find just that. What is measured is the worker's own code, 
 """
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,9 +17,9 @@ import psycopg
 from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
-from bench import subscribers
-from bench.billing import database
+from bench import report, subscribers
 from bench.drift_routers import PASSWORD, USER, DriftRouters, Items
+from bench.installed import database
 from bench.servers import process
 from ispagents.database import Databases, secret_box
 from ispagents.errors import Problem
@@ -87,9 +86,9 @@ class _Town:
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
     """The `results` of one run; raises one of ERRORS. About two minutes, some 10 s when `quick`."""
     routers, services = (QUICK_ROUTERS, QUICK_SERVICES) if quick else (ROUTERS, SERVICES)
-    say = say or _to_stderr
+    say = say or report.to_stderr
     process.sweep()
-    with process.orderly_end() as stack, database() as (databases, conninfo, state):
+    with process.orderly_end() as stack, database("drift") as (databases, conninfo, state):
         box = secret_box(state)
         operator = _operator(databases, box, routers)
         say(f"making {services:,} services on {routers} routers")
@@ -248,10 +247,6 @@ def _check(ran: list[Ran], town: _Town) -> None:
     found = sum(one.found for one in ran)
     if errors or found != town.by_hand or len(ran) != len(town.items):
         raise DriftBenchError(f"{found} findings instead of {town.by_hand} on {len(ran)} routers; {errors[:1]}")
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 ERRORS: Final = (DriftBenchError, Problem, psycopg.Error)

@@ -6,14 +6,11 @@ ports, and ends when its input does.
 
 import asyncio
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
-import bench
-from bench.servers.contract import ServerError
+from bench.helper import Helper
 from simulators.routeros.router import RouterOs
 from simulators.routeros.settings import ApiFaults, ApiUser, RouterOsSettings
 
@@ -27,33 +24,15 @@ class DriftRouters:
     """The process, from `__init__` to `stop`."""
 
     def __init__(self, routers: Sequence[Items]) -> None:
-        self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", sys.executable, "-m", "bench.drift_routers"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            cwd=Path(bench.__file__).parent.parent,
-        )
-        self._send(json.dumps(routers))
+        self._helper = Helper("bench.drift_routers", list(routers))
 
     def ready(self) -> list[tuple[str, int]]:
         """Address and port of each router. Waits until all listen; raises ServerError."""
-        line = self._process.stdout.readline() if self._process.stdout is not None else ""
-        if not line:
-            raise ServerError("the simulated routers ended; their error stands above")
-        return [(address, port) for address, port in json.loads(line)]
+        return [(address, port) for address, port in self._helper.hear()]
 
     def stop(self) -> None:
         """End it; harmless when it has ended."""
-        self._process.kill()
-        self._process.communicate()
-
-    def _send(self, line: str) -> None:
-        if self._process.stdin is None:
-            raise ServerError("the simulated routers have no input")
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
+        self._helper.stop()
 
 
 async def _serve() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.targets import TARGETS
+
+
+def to_stderr(line: str) -> None:
+    """How far a bench is, for whoever waits."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def machine() -> str:

@@ -1,22 +1,19 @@
 """Simulated routers with live sessions in a process of their own: `Routers` starts it, `python -m bench.routers` is it.
 
-The process prints one line of JSON when it is ready, one more for each line it reads (what each session has now), and
-ends when its input does.
+The process reads a line of JSON (its Network), prints one when it is ready and one more for each further line it reads
+(what each session has now), and ends when its input does.
 """
 
-import argparse
 import asyncio
 import json
-import subprocess
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Final, NamedTuple
 
-import bench
 from bench import subscribers
-from bench.servers.contract import SECRET, ServerError
+from bench.helper import Helper
+from bench.servers.contract import SECRET
 from simulators.faults import FaultSettings, LineFaults
 from simulators.nas import Nas
 from simulators.settings import Client, NasSettings, RadiusServer
@@ -57,40 +54,20 @@ class Routers:
     """The process, from `__init__` to `stop`."""
 
     def __init__(self, network: Network) -> None:
-        options = [
-            part for name, value in asdict(network).items() for part in (f"--{name.replace('_', '-')}", str(value))
-        ]
-        self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", sys.executable, "-m", "bench.routers", *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            cwd=Path(bench.__file__).parent.parent,
-        )
+        self._helper = Helper("bench.routers", asdict(network))
 
     def ready(self) -> list[Line]:
         """Every live session. Waits until all are online; raises ServerError."""
-        return [Line(*one) for one in self._read()]
+        return [Line(*one) for one in self._helper.hear()]
 
     def rates(self) -> Counter[str]:
         """How many sessions have which rate limit now, as the routers themselves say."""
-        if self._process.stdin is None:
-            raise ServerError("the simulated routers have no input")
-        self._process.stdin.write("rates\n")
-        self._process.stdin.flush()
-        return Counter(self._read())
+        self._helper.tell("rates")
+        return Counter(self._helper.hear())
 
     def stop(self) -> None:
         """End it; harmless when it has ended."""
-        self._process.kill()
-        self._process.communicate()
-
-    def _read(self) -> Any:
-        line = self._process.stdout.readline() if self._process.stdout is not None else ""
-        if not line:
-            raise ServerError("the simulated routers ended; their error stands above")
-        return json.loads(line)
+        self._helper.stop()
 
 
 async def _serve(network: Network) -> None:
@@ -138,13 +115,5 @@ def _router(network: Network, number: int, faults: LineFaults) -> Nas:
     return router
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Simulated routers with live sessions.")
-    for field in fields(Network):
-        kind = float if field.name in {"delay_s", "loss"} else int
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, required=True)
-    asyncio.run(_serve(Network(**vars(parser.parse_args()))))
-
-
 if __name__ == "__main__":
-    main()
+    asyncio.run(_serve(Network(**json.loads(sys.stdin.readline()))))

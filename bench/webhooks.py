@@ -4,47 +4,38 @@ The whole installation runs as `ispagents up` starts it. Every webhook is a paym
 invoice or in advance, signed as providers sign it, over a few connections that stay open.
 """
 
-import http.client
-import json
-import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from statistics import quantiles
 from typing import Any, Final
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from bench import report
+from bench.figures import percentile
+from bench.installed import installation
 from bench.servers import process
+from bench.webhook_load import AMOUNT_MINOR, WebhookError, WebhookLoad, Webhooks
 from ispagents.database import provider_box, secret_box
-from ispagents.installation import Installation, running
-from ispagents.settings import load
-from ispagents.state_folder import StateFolder
+from ispagents.installation import Installation
 from sql.customers import add_operator, add_plan, add_service, add_subscriber, plan_by_name
 from sql.models import Operator, Payment
 from sql.money.invoices import InvoiceDraft, LineDraft, issue
 from sql.money.providers import add_provider
 from sql.roles import Role
 from sql.sessions import acting_for
-from web.hooks import signed
 
 ACTOR: Final = "bench"
 SECRET: Final = "a made-up secret of the bench"
-OWED_MINOR: Final = 2500
 AT_ONCE: Final = 500
 PATIENCE_S: Final = 300.0
 LOOK_S: Final = 0.05
-TIMEOUT_S: Final = 30.0
 
 
 class WebhooksBenchError(Exception):
-    """A webhook was not taken in, so that its time means nothing."""
+    """Not every webhook is booked, so that its time means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +52,28 @@ QUICK: Final = Size(customers=100, webhooks=500, connections=4)
 
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """The `results` of one run; raises WebhooksBenchError, Problem or ServerError."""
-    size, say = (QUICK if quick else FULL), say or _to_stderr
+    """The `results` of one run; raises one of ERRORS, Problem or ServerError."""
+    size, say = (QUICK if quick else FULL), say or report.to_stderr
     process.sweep()
-    with _installation(say) as machine:
+    with installation("webhooks", say) as machine:
         site = Site(machine, size, say)
         site.build()
-        one = site.send(range(min(200, size.webhooks // 10)), connections=1)
+        one = site.send(0, min(200, size.webhooks // 10), connections=1)
         say(f"{len(one)} webhooks, one at a time; now {size.webhooks} over {size.connections} connections")
         began = time.monotonic()
-        took = site.send(range(len(one), len(one) + size.webhooks), connections=size.connections)
+        took = site.send(len(one), size.webhooks, connections=size.connections)
         lasted_s = time.monotonic() - began
         site.check(len(one) + size.webhooks)
     return {
-        "webhook_p50_ms": _percentile(took, 50),
-        "webhook_p99_ms": _percentile(took, 99),
+        "webhook_p50_ms": percentile(took, 50),
+        "webhook_p99_ms": percentile(took, 99),
         "webhook_max_ms": round(max(took), 1),
         "webhooks": size.webhooks,
         "webhooks_per_s": round(size.webhooks / lasted_s, 1),
         "connections": size.connections,
         "customers": size.customers,
-        "one_at_a_time_p50_ms": _percentile(one, 50),
-        "one_at_a_time_p99_ms": _percentile(one, 99),
+        "one_at_a_time_p50_ms": percentile(one, 50),
+        "one_at_a_time_p99_ms": percentile(one, 99),
     }
 
 
@@ -105,7 +96,7 @@ class Site:
             operator = add_operator(session, name="Bench", currency="EUR", actor=ACTOR)
             self._operator = operator.id
             facts = {"rate_limit": "10M/50M"}
-            add_plan(session, operator.id, name="Home", facts=facts, price_minor=OWED_MINOR, actor=ACTOR)
+            add_plan(session, operator.id, name="Home", facts=facts, price_minor=AMOUNT_MINOR, actor=ACTOR)
             provider = add_provider(
                 session,
                 operator.id,
@@ -140,53 +131,30 @@ class Site:
                     box=box,
                     actor=ACTOR,
                 )
-                drafts.append(InvoiceDraft(subscriber, due_at, [LineDraft("plain", "", OWED_MINOR)]))
+                drafts.append(InvoiceDraft(subscriber, due_at, [LineDraft("plain", "", AMOUNT_MINOR)]))
             issue(session, operator, drafts, actor=ACTOR)
 
-    def send(self, numbers: range, *, connections: int) -> list[float]:
+    def send(self, first: int, count: int, *, connections: int) -> list[float]:
         """Send webhooks over so many connections; how long each took, in ms."""
-        took: list[float] = []
-        failed: list[BaseException] = []
-
-        def work(share: range) -> None:
-            try:
-                took.extend(self._send_all(share))
-            except BaseException as error:  # noqa: BLE001 - told by the thread that waits
-                failed.append(error)
-
-        shares = [numbers[place::connections] for place in range(connections)]
-        threads = [threading.Thread(target=work, args=(share,)) for share in shares]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failed:
-            raise failed[0]
-        return took
-
-    def _send_all(self, numbers: range) -> Iterator[float]:
         settings = self._machine.settings
-        connection = http.client.HTTPConnection(settings.web_address, settings.web_port, timeout=TIMEOUT_S)
-        for number in numbers:
-            paid = {
-                "id": f"T-{number}",
-                "amount": "25.00",
-                "currency": "EUR",
-                "reference": f"Internet {_reference(number % self._size.customers)}",
-            }
-            body = json.dumps(paid).encode()
-            headers = {
-                signed.HEADER: signed.header(body, SECRET, datetime.now(UTC)),
-                "Content-Type": "application/json",
-            }
-            began = time.perf_counter()
-            connection.request("POST", self._path, body, headers)
-            answer = connection.getresponse()
-            said = answer.read()
-            yield (time.perf_counter() - began) * 1000
-            if answer.status != http.HTTPStatus.OK or b'"booked"' not in said:
-                raise WebhooksBenchError(f"a webhook was answered {answer.status}: {said.decode()[:200]}")
-        connection.close()
+        references = [_reference(place) for place in range(self._size.customers)]
+        load = WebhookLoad(
+            Webhooks(
+                address=settings.web_address,
+                port=settings.web_port,
+                path=self._path,
+                secret=SECRET,
+                references=references,
+                first=first,
+                count=count,
+                connections=connections,
+            )
+        )
+        try:
+            load.begin()
+            return [one.took_ms for one in load.taken()]
+        finally:
+            load.stop()
 
     def check(self, count: int) -> None:
         """Every webhook is a payment."""
@@ -210,23 +178,4 @@ def _reference(place: int) -> str:
     return f"K-{100000 + place}"
 
 
-@contextmanager
-def _installation(say: Callable[[str], None]) -> Iterator[Installation]:
-    with tempfile.TemporaryDirectory(prefix="ispagents-bench-webhooks-", dir="/tmp") as parent:
-        Path(parent).chmod(0o711)
-        state = StateFolder(Path(parent) / "state")
-        settings = load(state.path, radius_auth_port=0, radius_acct_port=0, web_port=0)
-        with running(state, settings, say) as machine:
-            yield machine
-
-
-def _percentile(values: list[float], percent: int) -> float:
-    at: float = quantiles(values, n=100, method="inclusive")[percent - 1]
-    return round(at, 1)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-ERRORS: Final = (WebhooksBenchError,)
+ERRORS: Final = (WebhooksBenchError, WebhookError)

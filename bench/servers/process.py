@@ -16,7 +16,7 @@ from typing import Final
 from bench.servers.contract import Endpoint, ServerError, Usage
 
 STOP_PATIENCE_S: Final = 10.0
-_PREFIX: Final = "ispagents-bench-"
+PREFIX: Final = "ispagents-bench-"
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -32,7 +32,7 @@ def free_port() -> int:
 
 def make_folder(name: str, owner: str) -> Path:
     """An own folder under the temporary one, readable by all as servers run under users of their own."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{name}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-{name}-"))
     folder.chmod(0o755)
     own(folder, owner)
     return folder
@@ -40,8 +40,8 @@ def make_folder(name: str, owner: str) -> Path:
 
 def sweep() -> None:
     """Removes the folders of benches that were killed; their servers ended with them."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        maker = folder.name.removeprefix(_PREFIX).partition("-")[0]
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        maker = folder.name.removeprefix(PREFIX).partition("-")[0]
         if maker.isdigit() and not Path(f"/proc/{maker}").exists():
             shutil.rmtree(folder, ignore_errors=True)
 
