@@ -8,7 +8,6 @@ takes to connect is in neither figure, but in that of the hundred routers.
 """
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from typing import Any, Final
 
 import librouteros
 
-from bench import drift, subscribers
+from bench import drift, report, subscribers
 from bench.api_routers import PASSWORD, USER, ApiRouters, Fleet
 from bench.servers import process
 from network.contract import Outcome, Secret
@@ -33,10 +32,8 @@ from policy.routeros.objects import Change, Command, Plan, Verb, tagged
 LIST: Final = "/ip/firewall/address-list"
 SECRETS: Final = "/ppp/secret"
 QUEUES: Final = "/queue/simple"
-CHANGES: Final = 1_000
 ROUND_TRIPS_S: Final = (0.0, 0.02, 0.1)
 ROUTERS: Final = 100
-CHANGES_EACH: Final = 100
 FLEET_ROUND_TRIP_S: Final = 0.02
 ITEMS: Final = 10_000
 SECRET_FIELDS: Final = ("name", "profile", "service", "disabled", "comment")
@@ -53,23 +50,24 @@ class Size:
 
     rounds: int
     theirs_s: float
-    theirs_most: int
+    changes: int
+    changes_each: int
 
 
-FULL: Final = Size(rounds=5, theirs_s=20.0, theirs_most=CHANGES)
-QUICK: Final = Size(rounds=1, theirs_s=0.8, theirs_most=CHANGES)
+FULL: Final = Size(rounds=5, theirs_s=20.0, changes=1_000, changes_each=100)
+QUICK: Final = Size(rounds=1, theirs_s=0.4, changes=300, changes_each=20)
 
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
     """The `results` of one run; raises one of ERRORS. About 5 minutes, under 45 s when `quick`."""
-    size, say = (QUICK if quick else FULL), say or _to_stderr
+    size, say = (QUICK if quick else FULL), say or report.to_stderr
     process.sweep()
     results: dict[str, Any] = {"speedup_20ms": None}
     with process.orderly_end() as stack:
         results |= _one_router(stack, size, say)
         results |= _many_routers(stack, size, say)
         results |= _observation(stack, size, say)
-    return results | {"changes": CHANGES, "rounds": size.rounds} | drift.run(quick, say)
+    return results | {"changes": size.changes, "rounds": size.rounds} | drift.run(quick, say)
 
 
 # One router, near and far.
@@ -79,7 +77,7 @@ def _one_router(stack: ExitStack, size: Size, say: Callable[[str], None]) -> dic
     rows: dict[str, dict[str, Any]] = {}
     found: dict[str, Any] = {}
     for round_trip_s in ROUND_TRIPS_S:
-        routers = ApiRouters(Fleet(secrets=CHANGES, round_trip_s=round_trip_s))
+        routers = ApiRouters(Fleet(secrets=size.changes, round_trip_s=round_trip_s))
         stack.callback(routers.stop)
         (endpoint,) = routers.ready()
         for kind, what in (("list", "address list"), ("secret", "secret")):
@@ -97,22 +95,22 @@ def _one_router(stack: ExitStack, size: Size, say: Callable[[str], None]) -> dic
 def _rounds(
     routers: ApiRouters, endpoint: tuple[str, int], kind: str, round_trip_s: float, size: Size
 ) -> dict[str, float]:
-    sample = int(min(size.theirs_most, max(10, size.theirs_s / size.rounds / max(round_trip_s, 0.001))))
+    sample = int(min(size.changes, max(10, size.theirs_s / size.rounds / max(round_trip_s, 0.001))))
     ours_s, undo_s, theirs_s, speedups = [], [], [], []
     for _ in range(size.rounds):
         theirs_s.append(
             _librouteros_list(endpoint, sample) if kind == "list" else _librouteros_secrets(endpoint, sample)
         )
-        took_s, back_s = asyncio.run(_ours(routers, endpoint, kind))
-        ours_s.append(took_s / CHANGES)
+        took_s, back_s = asyncio.run(_ours(routers, endpoint, kind, size.changes))
+        ours_s.append(took_s / size.changes)
         undo_s.append(back_s)
         speedups.append(theirs_s[-1] / ours_s[-1])
     return {
         "speedup": round(median(speedups), 1),
-        "ours_seconds": round(median(ours_s) * CHANGES, 3),
-        "librouteros_seconds": round(median(theirs_s) * CHANGES, 2),
+        "ours_seconds": round(median(ours_s) * size.changes, 3),
+        "librouteros_seconds": round(median(theirs_s) * size.changes, 2),
         "undo_seconds": round(median(undo_s), 3),
-        "slowest_seconds": round(max(ours_s) * CHANGES, 3),
+        "slowest_seconds": round(max(ours_s) * size.changes, 3),
         "librouteros_sample": sample,
     }
 
@@ -143,7 +141,7 @@ def _librouteros_secrets(endpoint: tuple[str, int], count: int) -> float:
     return took_s
 
 
-async def _ours(routers: ApiRouters, endpoint: tuple[str, int], kind: str) -> tuple[float, float]:
+async def _ours(routers: ApiRouters, endpoint: tuple[str, int], kind: str, changes: int) -> tuple[float, float]:
     """Seconds for all of them, and to take them back. What the router then has is asked of the router itself."""
     loop = asyncio.get_running_loop()
 
@@ -152,15 +150,15 @@ async def _ours(routers: ApiRouters, endpoint: tuple[str, int], kind: str) -> tu
 
     connection = await connect(_target(endpoint))
     try:
-        plans = _list_plans(CHANGES) if kind == "list" else await _secret_plans(connection)
+        plans = _list_plans(changes) if kind == "list" else await _secret_plans(connection)
         began = time.perf_counter()
         done = await apply_all(connection, plans)
         took_s = time.perf_counter() - began
-        _check(done, await loop.run_in_executor(None, have), CHANGES)
+        _check(done, await loop.run_in_executor(None, have), changes)
         began = time.perf_counter()
         undone = await undo_all(connection, done)
         back_s = time.perf_counter() - began
-        _check(undone, await loop.run_in_executor(None, have) + CHANGES, CHANGES)
+        _check(undone, await loop.run_in_executor(None, have) + changes, changes)
     finally:
         await connection.close()
     return took_s, back_s
@@ -202,19 +200,19 @@ def _many_routers(stack: ExitStack, size: Size, say: Callable[[str], None]) -> d
     routers = ApiRouters(Fleet(routers=ROUTERS, round_trip_s=FLEET_ROUND_TRIP_S))
     stack.callback(routers.stop)
     endpoints = routers.ready()
-    seconds = [asyncio.run(_all_routers(routers, endpoints)) for _ in range(size.rounds)]
+    seconds = [asyncio.run(_all_routers(routers, endpoints, size.changes_each)) for _ in range(size.rounds)]
     routers.stop()
-    say(f"{ROUTERS} routers with {CHANGES_EACH} changes each, with connecting: {median(seconds):.2f} s")
-    return {f"seconds_{ROUTERS}_routers": round(median(seconds), 2), "changes_on_each_router": CHANGES_EACH}
+    say(f"{ROUTERS} routers with {size.changes_each} changes each, with connecting: {median(seconds):.2f} s")
+    return {f"seconds_{ROUTERS}_routers": round(median(seconds), 2), "changes_on_each_router": size.changes_each}
 
 
-async def _all_routers(routers: ApiRouters, endpoints: Sequence[tuple[str, int]]) -> float:
+async def _all_routers(routers: ApiRouters, endpoints: Sequence[tuple[str, int]], changes_each: int) -> float:
     """Seconds from the first connect to the last outcome."""
     done: list[Applied] = []
 
     async def one(keeper: Keeper, endpoint: tuple[str, int]) -> None:
         async with keeper.connection(_target(endpoint)) as connection:
-            done.extend(await apply_all(connection, _list_plans(CHANGES_EACH)))
+            done.extend(await apply_all(connection, _list_plans(changes_each)))
 
     async def back(keeper: Keeper, endpoint: tuple[str, int], mine: Sequence[Applied]) -> None:
         async with keeper.connection(_target(endpoint)) as connection:
@@ -224,10 +222,10 @@ async def _all_routers(routers: ApiRouters, endpoints: Sequence[tuple[str, int]]
         began = time.perf_counter()
         await asyncio.gather(*[one(keeper, endpoint) for endpoint in endpoints])
         took_s = time.perf_counter() - began
-        count = ROUTERS * CHANGES_EACH
+        count = ROUTERS * changes_each
         have = await asyncio.get_running_loop().run_in_executor(None, lambda: routers.count(LIST, list="paid"))
         _check(done, have, count)
-        parts = [done[place : place + CHANGES_EACH] for place in range(0, count, CHANGES_EACH)]
+        parts = [done[place : place + changes_each] for place in range(0, count, changes_each)]
         await asyncio.gather(*[back(keeper, endpoint, part) for endpoint, part in zip(endpoints, parts, strict=True)])
     return took_s
 
@@ -286,10 +284,6 @@ def _target(endpoint: tuple[str, int]) -> RouterTarget:
     return RouterTarget(
         address=endpoint[0], port=endpoint[1], username=USER, password=Secret(PASSWORD), security=Security.PLAIN
     )
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 ERRORS: Final = (RouterosBenchError, *drift.ERRORS)
