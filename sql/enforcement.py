@@ -18,6 +18,7 @@ from policy.changes.enforcement import (
     ECHO_S,
     HEALING_PRIORITY,
     HURRY_PRIORITY,
+    MAKES_ROOM,
     OPEN_STATES,
     PRIORITIES,
     Enforcement,
@@ -73,9 +74,7 @@ class _Cause(NamedTuple):
 
 _BY_ITSELF = _Cause(BY_ITSELF_PRIORITY, "The plan gives another access from this time on. ")
 _BY_USAGE = _Cause(BY_ITSELF_PRIORITY, "By what was used the plan gives another access now. ")
-_OLDEST = _Cause(
-    BY_ITSELF_PRIORITY, "More devices are online than the plan allows, and this one has been for longest. "
-)
+_OLDEST = _Cause(BY_ITSELF_PRIORITY, f"{MAKES_ROOM} ")
 _DRIFT = _Cause(
     HEALING_PRIORITY,
     "No change is under way, but the session has another access than the authorised one: it is healed. ",

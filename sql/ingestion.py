@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from policy.changes.enforcement import MAKES_ROOM
 from sql import quota, usage
 from sql.accounting import raw
 from sql.accounting.endings import infer
@@ -62,13 +63,14 @@ UPDATE sessions AS session SET
     counted_download_bytes = CASE WHEN %s THEN greatest(session.counted_download_bytes, row.download_bytes)
         ELSE session.counted_download_bytes END,
     -- A Stop is the router's own word and outweighs what was inferred; of two the earlier is the first sending.
-    terminate_cause = CASE WHEN row.stopped_at IS NULL OR (session.ended_by = 'stop'
+    terminate_cause = CASE WHEN row.stopped_at IS NULL OR (session.ended_by IN ('stop', 'ended_oldest')
         AND session.ended_at <= row.stopped_at) THEN session.terminate_cause ELSE row.terminate_cause END,
-    ended_at = CASE WHEN session.ended_by = 'stop' THEN least(session.ended_at, row.stopped_at)
+    ended_at = CASE WHEN session.ended_by IN ('stop', 'ended_oldest') THEN least(session.ended_at, row.stopped_at)
                     WHEN row.stopped_at IS NULL AND (session.ended_by = 'missed_interims'
                         OR row.last_seen_at > session.ended_at + interval '1 minute') THEN NULL
                     ELSE coalesce(row.stopped_at, session.ended_at) END,
-    ended_by = CASE WHEN row.stopped_at IS NOT NULL THEN 'stop'
+    ended_by = CASE WHEN session.ended_by = 'ended_oldest' THEN session.ended_by
+                    WHEN row.stopped_at IS NOT NULL THEN 'stop'
                     WHEN session.ended_by = 'missed_interims' OR (session.ended_by <> 'stop'
                         AND row.last_seen_at > session.ended_at + interval '1 minute') THEN NULL
                     ELSE session.ended_by END
@@ -84,7 +86,10 @@ _VERIFY = """
 UPDATE steps SET state = 'verified', proof = 'ended', ended_at = clock_timestamp(), explanation = %s
 WHERE session_id = ANY(%s)
     AND state IN ('waiting', 'started', 'retrying', 'acknowledged', 'unverified', 'refused', 'stuck')
+RETURNING CASE WHEN route = 'disconnect' AND attempts > 0 AND starts_with(why, %s) THEN session_id END
 """
+# It is the router's own word still, with the reason that only we know.
+_MADE_ROOM = "UPDATE sessions SET ended_by = 'ended_oldest' WHERE id = ANY(%s) AND ended_by = 'stop'"
 # The same device is back, at whatever router, with the authorised access, and the session that a router acknowledged
 # to have ended or changed has been silent since: it is over, and only its Stop was lost.
 _BACK = """
@@ -227,5 +232,9 @@ def _update_columns(told: Sequence[Told]) -> tuple[str, ...]:
 
 def _verify(connection: Connection[Any], session_ids: list[int], why: str) -> None:
     """These sessions are over, which proves their steps."""
-    if session_ids:
-        connection.execute(_VERIFY, (why, session_ids))
+    if not session_ids:
+        return
+    rows = connection.execute(_VERIFY, (why, session_ids, MAKES_ROOM)).fetchall()
+    made_room = [row[0] for row in rows if row[0] is not None]
+    if made_room:
+        connection.execute(_MADE_ROOM, (made_room,))

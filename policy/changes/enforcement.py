@@ -53,6 +53,9 @@ MOVES: dict[Enforcement, frozenset[Enforcement]] = {
 
 OPEN_STATES = (Enforcement.WAITING, Enforcement.STARTED, Enforcement.RETRYING)
 
+# Why a session is ended that has to make room: it begins the step's `why`, and its end is told apart by it.
+MAKES_ROOM = "More devices are online than the plan allows, and this one has been for longest."
+
 # Lower is sent first: who has paid waits for nobody, and what was never asked for by anyone waits for all.
 PRIORITIES: dict[ChangeKind, int] = {
     ChangeKind.RESTORE: 1,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from policy.changes.enforcement import MAKES_ROOM
 from policy.stamp import SessionClass
 from sql.ingestion import store_reports
 from sql.reports import Kind, Note, Report
@@ -176,3 +177,27 @@ def test_what_the_night_ends_in(database, edge_connection):
         "81100004": ("stop", 2000, 9, 7),
     }
     assert sum(row[-3] for row in usage if row[0] == "anna") == 2010 * (1 + 1 + 1 + 2)  # hours, days, week, period...
+
+
+def test_a_session_that_made_room_says_so(database, edge_connection):
+    """Its Stop tells when it ended and we know why, in whatever order; what was never sent to it is no reason."""
+    town = Town(database)
+    stop = town.report("anna", Kind.STOP, 600, up=5, cause="Admin-Reset")
+    other = town.report("berta", Kind.STOP, 600, "81100002", cause="User-Request")
+    starts = [town.report("anna", Kind.START, 0), town.report("berta", Kind.START, 0, "81100002")]
+    town.take(edge_connection, starts, "node-1")
+    with database.as_superuser() as connection:
+        connection.execute(
+            "INSERT INTO steps (operator_id, service_id, session_id, router_id, route, why, target_stamp, attributes, "
+            "priority, attempts, state) SELECT operator_id, service_id, id, router_id, 'disconnect', %s, '1-x', '[]', "
+            "3, CASE username WHEN 'anna' THEN 1 ELSE 0 END, 'waiting' FROM sessions WHERE operator_id = %s",
+            (f"{MAKES_ROOM} The router takes no CoA.", town.isp.operator_id),
+        )
+    late = town.report("anna", Kind.INTERIM, 700, up=6)
+    for reports in ([stop, other], [stop._replace(at=stop.at + timedelta(seconds=3))], [late]):
+        town.take(edge_connection, reports, "node-2")
+    sessions, _ = town.rows()
+    assert [(row[6], row[5], row[7]) for row in sessions] == [
+        ("ended_oldest", stop.at, "Admin-Reset"),
+        ("stop", other.at, "User-Request"),
+    ]
