@@ -98,7 +98,9 @@ def _period(day: date, place: Place) -> tuple[date, date]:
     if period.unit == Unit.MONTH:
         one = Period(1, Unit.MONTH)
         first = span_at(day, one, place.anchor_day).whole_start
-        months = (first.year - place.begins_on.year) * 12 + first.month - place.begins_on.month
+        # One that begins beside its anchored day is the rest of a whole one.
+        begins = span_at(place.begins_on, one, place.anchor_day).whole_start
+        months = (first.year - begins.year) * 12 + first.month - begins.month
         for _ in range(months % period.number):
             first = span_at(first - timedelta(days=1), one, place.anchor_day).whole_start
         return first, span_at(first, period, place.anchor_day).whole_end

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from policy.documents import plan_document, read_plan
 from policy.errors import PolicyError
-from policy.money.periods import Period, Unit
+from policy.money.periods import Period, Unit, span_at
 from policy.usage import Place, SpanKind, UsageRule, bounds, counted_bytes, local_day
 
 ZONES = st.sampled_from(["UTC", "Europe/Warsaw", "Asia/Kathmandu", "America/Santiago", "Pacific/Apia", "Asia/Beirut"])
@@ -33,6 +33,15 @@ def test_a_moment_lies_in_its_span_and_the_next_one_begins_where_it_ends(kind, a
     assert here.starts_at <= at < here.ends_at
     assert following.starts_at == here.ends_at
     assert bounds(kind, local_day(here.starts_at, zone), zone, place) == here
+
+
+@given(PLACES, st.integers(0, 5000))
+def test_quotas_of_a_period_follow_the_bill(place, later):
+    """Each day of the first billing period lies in the span that is billed, also where it begins beside its anchor."""
+    billed = span_at(place.begins_on, place.period, place.anchor_day)
+    day = place.begins_on + timedelta(days=later % billed.days)
+    found = bounds(SpanKind.PERIOD, day, "UTC", place)
+    assert (found.starts_at.date(), found.ends_at.date()) == (billed.whole_start, billed.whole_end)
 
 
 def test_days_of_a_zone_are_as_long_as_its_clocks_make_them():
