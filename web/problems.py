@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
-from flask import Flask, current_app, g
+from flask import Flask, current_app, g, request
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from sql.errors import NotFound, Refused
 from web.health import DATABASE_DOWN
+from web.programs import of_http as of_http_for_programs
 
 SENTENCES = {
     400: ("This cannot be read", "Go back, load the page again, and try once more."),
@@ -21,6 +24,7 @@ SENTENCES = {
 }
 OTHER = ("That did not work", "Nothing was stored; try again, and tell whoever runs this system if it happens again.")
 OPEN_TOO_LONG = ("This page was open too long", "Nothing was stored; load it again and do it once more.")
+PROGRAMS = ("/api/", "/hooks/")
 
 log = structlog.get_logger()
 
@@ -34,7 +38,9 @@ def install(app: Flask) -> None:
     app.register_error_handler(SQLAlchemyError, _of_database)
 
 
-def _of_http(error: HTTPException) -> tuple[str, int]:
+def _of_http(error: HTTPException) -> tuple[Any, int]:
+    if request.path.startswith(PROGRAMS):
+        return of_http_for_programs(error)  # no blueprint's handler is asked where no route was found
     code = error.code or 500
     return _page(*SENTENCES.get(code, OTHER), code)
 

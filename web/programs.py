@@ -45,8 +45,8 @@ def blueprint_for(name: str, module: str, prefix: str) -> Blueprint:
     made = Blueprint(name, module, url_prefix=prefix)
     made.register_error_handler(Refusal, lambda error: _problem(str(error), error.status))
     made.register_error_handler(Refused, lambda error: _problem(str(error), 422))
-    made.register_error_handler(PolicyError, lambda error: _problem(f"{str(error)[:1].upper()}{str(error)[1:]}.", 400))
-    made.register_error_handler(HTTPException, _of_http)
+    made.register_error_handler(PolicyError, lambda error: _problem(_sentence(str(error)), 400))
+    made.register_error_handler(HTTPException, of_http)
     made.register_error_handler(SQLAlchemyError, _of_database)
     made.register_error_handler(Exception, _of_anything)
     return made
@@ -60,6 +60,12 @@ def install(app: Flask, blueprint: Blueprint, limiter: Limiter) -> None:
     app.register_blueprint(blueprint)
 
 
+def of_http(error: HTTPException) -> tuple[Any, int]:
+    """The answer for what HTTP itself refuses, also where no route of ours was reached."""
+    code = error.code or 500
+    return _problem(SENTENCES.get(code, OTHER if code >= 500 else "This cannot be read."), code)
+
+
 def provider_box() -> SecretBox:
     """The box of the payment providers' secrets."""
     return cast("SecretBox", current_app.extensions[BOX])
@@ -69,9 +75,9 @@ def _is_counted(response: Response) -> bool:
     return response.status_code in _COUNTED
 
 
-def _of_http(error: HTTPException) -> tuple[Any, int]:
-    code = error.code or 500
-    return _problem(SENTENCES.get(code, OTHER if code >= 500 else "This cannot be read."), code)
+def _sentence(error: str) -> str:
+    text = f"{error[:1].upper()}{error[1:]}"
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _of_database(error: SQLAlchemyError) -> tuple[Any, int]:

@@ -97,7 +97,7 @@ def _database_sentence(error: DBAPIError | psycopg.Error) -> str:
         return "Somebody else changed the same at this moment, so nothing was stored; try again."
     if isinstance(original, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
         return f"The database took too long, so nothing was stored ({said}); try again."
-    return f"The database cannot be reached or gave up: {said}. Is `ispagents up` running?"
+    return f"The database cannot be reached or gave up: {said.rstrip('.')}. Is `ispagents up` running?"
 
 
 def _reader_left(error: BaseException) -> int:

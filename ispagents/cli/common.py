@@ -8,17 +8,19 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy.orm import Session
 
-from ispagents.cli.output import print_json, printable, show, show_one
+from ispagents.cli.output import print_json, printable, show, show_one, use_zone
 from ispagents.database import Databases, find, secret_box
 from ispagents.errors import Problem
 from ispagents.settings import Settings, load
 from ispagents.state_folder import STATE_VARIABLE, StateFolder
+from policy.windows import zone
 from sql.models import Operator
 from sql.roles import Role
 from sql.secrets import SecretBox
@@ -60,6 +62,7 @@ def remember_state(state: StateOption = None) -> None:
     if state == "":
         raise Problem("The state folder needs a name; leave --state out for the usual place.")
     _chosen.state = Path(state) if state is not None else None
+    use_zone(UTC)
 
 
 def own_state_folder() -> StateFolder:
@@ -119,11 +122,15 @@ def time_zone(operator: str) -> str:
 
 @contextmanager
 def acting(operator: str) -> Iterator[tuple[Session, int]]:
-    """A transaction as the web role for an operator by name; the only one when the name is empty."""
+    """A transaction as the web role for an operator by name; the only one when the name is empty.
+
+    What is printed from here on has its moments in this operator's time zone.
+    """
     engine = databases().engine(Role.WEB, pool=2)
     try:
         operator_id = _operator_id(operator_names(engine), operator)
         with acting_for(engine, operator_id) as session:
+            use_zone(zone(session.get_one(Operator, operator_id).time_zone))
             yield session, operator_id
     finally:
         engine.dispose()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption
-from ispagents.cli.output import bytes_text, print_lines
+from ispagents.cli.output import bytes_text, moment_text, print_lines
 from ispagents.errors import Problem
 from policy.usage import local_day
 from sql.customers import plan_by_name, router_by_name, service_by_username
@@ -147,9 +147,9 @@ def _plot(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         used = row["upload_bytes"] + row["download_bytes"]
         at = row["at"]
-        when = f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" if isinstance(at, datetime) else at.isoformat()
+        when = moment_text(at) if isinstance(at, datetime) else at.isoformat()
         bar = "#" * max(int(used > 0), used * BAR // most)
-        lines.append(f"{when:<16}  {bar:<{BAR}}  {bytes_text(used):>9}  up {bytes_text(row['upload_bytes'])}")
+        lines.append(f"{when:<24}  {bar:<{BAR}}  {bytes_text(used):>9}  up {bytes_text(row['upload_bytes'])}")
     return lines
 
 

@@ -9,7 +9,8 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from rich import box
@@ -21,6 +22,19 @@ from policy.money import currency as currencies
 
 WIDTH = 100
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+@dataclass
+class _Shown:
+    zone: tzinfo = UTC
+
+
+_shown = _Shown()
+
+
+def use_zone(zone: tzinfo) -> None:
+    """Print moments in this time zone from here on: the operator's, in which dates are typed too. JSON stays in UTC."""
+    _shown.zone = zone
 
 
 def show(
@@ -44,6 +58,8 @@ def show(
         _write(empty)
         return
     names = list(columns or found[0])
+    if any(isinstance(row[name], datetime) for row in found for name in names):
+        title += f" (times of {_shown.zone})"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in names:
         table.add_column(name.replace("_", " "), overflow="fold")
@@ -64,7 +80,8 @@ def show_one(row: dict[str, Any], *, as_json: bool) -> None:
     shown = {name: value for name, value in row.items() if not name.endswith("_minor")}  # it stands beside in words
     width = max(len(name) for name in shown)
     for name, value in shown.items():
-        _write(f"{name.replace('_', ' '):<{width}}  {_cell(value)}")
+        text = moment_text(value) if isinstance(value, datetime) else _cell(value)
+        _write(f"{name.replace('_', ' '):<{width}}  {text}")
 
 
 def print_json(value: Any) -> None:
@@ -90,6 +107,11 @@ def money_text(minor: int, currency: str) -> str:
     return currencies.money(minor, currency)
 
 
+def moment_text(at: datetime) -> str:
+    """A moment for people in the time zone in use, to the second and with its offset."""
+    return f"{at.astimezone(_shown.zone):%Y-%m-%d %H:%M:%S%z}"
+
+
 def bytes_text(number: int) -> str:
     """An amount of bytes for people, by thousands, such as 12.3 GB."""
     size = float(number)
@@ -110,7 +132,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        return f"{value.astimezone(_shown.zone):%Y-%m-%d %H:%M:%S}"
     if isinstance(value, list | tuple):
         return ", ".join(_cell(part) for part in value) or "-"
     if isinstance(value, dict):

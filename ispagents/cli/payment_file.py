@@ -25,7 +25,7 @@ Column = Annotated[str | None, typer.Option(metavar="COLUMN", help="The header o
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(help="A CSV file: UTF-8, UTF-16 or Windows-1252, any usual separator.")],
+    file: Annotated[Path, typer.Argument(help="A CSV file, with any usual separator.")],
     date: Column = None,
     amount: Column = None,
     reference: Column = None,
@@ -38,6 +38,9 @@ def import_file(
     decimal_comma: Annotated[bool, typer.Option("--decimal-comma", help="Amounts are written 1.234,56.")] = False,
     decimal_point: Annotated[bool, typer.Option("--decimal-point", help="Amounts are written 1,234.56.")] = False,
     date_format: Annotated[str, typer.Option(help="How dates are written, such as %d/%m/%Y.")] = "",
+    encoding: Annotated[
+        str, typer.Option(help="Such as cp1250; else Unicode, or what is usual where the currency is.")
+    ] = "",
     source: Annotated[
         str, typer.Option(help="Which account it is of; the same row of one source counts once.")
     ] = "bank",
@@ -70,6 +73,7 @@ def import_file(
             columns,
             "," if decimal_comma else "." if decimal_point else None,
             date_format,
+            encoding=encoding.lower(),
         )
         read = preview(session, mine, data, file_name=file.name, source=source, terms=terms, actor=common.actor())
         row = _previewed(read, mine.currency)
@@ -112,6 +116,7 @@ def _previewed(read: Preview, currency: str) -> dict[str, Any]:
         "total_minor": read.total_minor,
         "skipped": read.skipped,
         "bad": len(read.bad),
+        "encoding": read.encoding,
         "bad_rows": [{"line": one.row.line, "problem": one.problem} for one in read.bad],
         "said": said,
     }

@@ -21,6 +21,9 @@ SEPARATORS: Final = (",", ";", "\t", "|")
 # Statements begin with lines about the account; the header stands below them.
 HEADER_WITHIN_ROWS: Final = 50
 _SNIFFED_ROWS: Final = 20
+# What a file may be in, where somebody says so: every byte is some letter of most of them, so nobody can find it out.
+ENCODINGS: Final = ("utf-8", "utf-16", "cp1250", "cp1251", "cp1252", "cp852", "iso-8859-1", "iso-8859-2", "iso-8859-15")
+WESTERN: Final = "cp1252"
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -61,22 +64,29 @@ class Columns:
         place = self.places.get(column)
         return row.fields[place].strip() if place is not None and place < len(row.fields) else ""
 
+    def is_cut_off(self, row: Row) -> bool:
+        """Whether a row ends before a column that is read from this file."""
+        return len(row.fields) <= max(self.places.values(), default=-1)
 
-def read_table(data: bytes) -> Table:
-    """The table in a file of UTF-8, UTF-16 or Windows-1252, separated by comma, semicolon, tab or bar.
 
+def read_table(data: bytes, encoding: str = "", usual: str = WESTERN) -> Table:
+    """The table in a file, separated by comma, semicolon, tab or bar.
+
+    Without an `encoding` (one of ENCODINGS) it is UTF-8, UTF-16, or else the eight-bit one that is `usual` there.
     Raises TableError for a file that is empty, too large, none of these, or has a quotation without its end.
     """
+    if encoding and encoding not in ENCODINGS:
+        raise TableError(f"{encoding[:40]!r} is no encoding that is read here; it is one of {', '.join(ENCODINGS)}")
     if len(data) > SIZE_MAXIMUM_BYTES:
         raise TableError(f"the file is larger than {SIZE_MAXIMUM_BYTES // 2**20} MiB; split it")
-    text, encoding = _decoded(data)
+    text, found = _decoded(data, [encoding] if encoding else [], usual)
     separator, text = _separator(text)
     rows = tuple(islice(_rows(text, separator), ROWS_MAXIMUM + 2))
     if not rows:
         raise TableError("the file is empty")
     if len(rows) > ROWS_MAXIMUM + 1:
         raise TableError(f"the file has more than {ROWS_MAXIMUM} rows; split it")
-    return Table(rows, encoding, separator)
+    return Table(rows, found, separator)
 
 
 def find_columns(
@@ -102,8 +112,8 @@ def plain(header: str) -> str:
     return " ".join(kept.casefold().split())
 
 
-def _decoded(data: bytes) -> tuple[str, str]:
-    encodings = [encoding for mark, encoding in _MARKS if data.startswith(mark)] or _unmarked(data)
+def _decoded(data: bytes, said: list[str], usual: str) -> tuple[str, str]:
+    encodings = [encoding for mark, encoding in _MARKS if data.startswith(mark)] or said or _unmarked(data, usual)
     for encoding in encodings:
         try:
             text = data.decode(encoding)
@@ -112,16 +122,17 @@ def _decoded(data: bytes) -> tuple[str, str]:
         if "\0" in text:
             break
         return text, encoding
-    raise TableError("the file is no text in UTF-8, UTF-16 or Windows-1252; save it as CSV in UTF-8")
+    tried = ", ".join(said or ("utf-8", "utf-16", usual))
+    raise TableError(f"the file is no text in {tried}; save it as CSV in UTF-8, or say --encoding")
 
 
-def _unmarked(data: bytes) -> list[str]:
+def _unmarked(data: bytes, usual: str) -> list[str]:
     start = data[:1000]
     if start[1::2].count(0) > len(start) // 4:
         return ["utf-16-le"]
     if start[::2].count(0) > len(start) // 4:
         return ["utf-16-be"]
-    return ["utf-8", "cp1252"]
+    return ["utf-8", usual]
 
 
 def _separator(text: str) -> tuple[str, str]:
@@ -132,8 +143,8 @@ def _separator(text: str) -> tuple[str, str]:
     return max(SEPARATORS, key=lambda one: _score(text, one)), text
 
 
-def _score(text: str, separator: str) -> tuple[int, int]:
-    """How many of the first rows have the same number of fields, more than one, and how many that is.
+def _score(text: str, separator: str) -> int:
+    """How often it separates the first rows that have the same number of fields, so that columns beat decimal commas.
 
     Up to a row that cannot be read: where the separator is the right one, that row is told.
     """
@@ -141,7 +152,7 @@ def _score(text: str, separator: str) -> tuple[int, int]:
     with suppress(TableError):
         for row in islice(_rows(text, separator), _SNIFFED_ROWS):
             widths[len(row.fields)] += 1
-    return max(((rows, width) for width, rows in widths.items() if width > 1), default=(0, 0))
+    return max((rows * (width - 1) for width, rows in widths.items()), default=0)
 
 
 def _rows(text: str, separator: str) -> Iterator[Row]:

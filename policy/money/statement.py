@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from policy.errors import PolicyError
-from policy.money.csv_table import Columns, Row, Table, TableError, find_columns
+from policy.money.csv_table import WESTERN, Columns, Row, Table, TableError, find_columns
 from policy.money.currency import AmountError, Mark, decimal_mark, is_known, read_amount
 from policy.money.incoming import Incoming
 from policy.windows import zone
@@ -77,6 +77,8 @@ SIGNS: Final = {
     **dict.fromkeys(("USD", "CAD", "AUD", "NZD", "MXN", "ARS", "CLP", "COP", "UYU"), "$"),
 }
 NEEDED: Final = (("date",), ("amount",))
+# Where these are the money, banks that write no Unicode write Central European Windows.
+_CENTRAL_EUROPEAN: Final = frozenset({"PLN", "CZK", "HUF", "RON", "RSD", "BAM", "ALL"})
 _CLOCK: Final = re.compile(r"[ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2}))?$")
 _SAME_EVERYWHERE: Final = ("%Y-%m-%d", "%d.%m.%Y", "%d.%m.%y", "%Y/%m/%d", "%Y%m%d", "%d-%m-%Y", "%Y.%m.%d")
 _DAY_FIRST, _MONTH_FIRST = "%d/%m/%Y", "%m/%d/%Y"
@@ -86,7 +88,8 @@ _DAY_FIRST, _MONTH_FIRST = "%d/%m/%Y", "%m/%d/%Y"
 class Terms:
     """How to read a file. `columns` are headers of this file by our names; None for mark and format means: look.
 
-    `currency` and `time_zone` are the operator's; `method` is how the money came.
+    `currency` and `time_zone` are the operator's; `method` is how the money came. Without an `encoding` it is Unicode,
+    or what is usual where the currency is.
     """
 
     currency: str
@@ -95,6 +98,12 @@ class Terms:
     mark: Mark | None = None
     date_format: str = ""
     method: str = "bank"
+    encoding: str = ""
+
+
+def usual_encoding(currency: str) -> str:
+    """What a statement without Unicode is written in where this is the money."""
+    return "cp1250" if currency in _CENTRAL_EUROPEAN else WESTERN
 
 
 class Read(NamedTuple):
@@ -126,6 +135,8 @@ def read_statement(table: Table, terms: Terms) -> Statement:
 
 
 def _read(columns: Columns, row: Row, terms: Terms, mark: Mark | None, formats: Sequence[str]) -> Read:
+    if columns.is_cut_off(row):
+        return Read(row, problem=f"It has {len(row.fields)} of {len(columns.header.fields)} fields; was it cut off?")
     try:
         currency = _currency(columns.text(row, "currency"), terms)
         day = _day(columns.text(row, "date"), formats)

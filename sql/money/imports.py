@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from policy.money.csv_table import read_table
 from policy.money.incoming import Incoming, IncomingKind
-from policy.money.statement import Read, Terms, read_statement
+from policy.money.statement import Read, Terms, read_statement, usual_encoding
 from sql import files
 from sql.errors import NotFound, Refused
 from sql.models import Import, Operator
@@ -31,6 +31,7 @@ class Preview:
     total_minor: int
     bad: tuple[Read, ...]
     applied_as: int | None
+    encoding: str
 
 
 def preview(
@@ -39,7 +40,8 @@ def preview(
     """Read a file and store what each row says; nothing is booked. Raises TableError, or Refused."""
     checked_source(source)
     files.checked_name(file_name)
-    statement = read_statement(read_table(data), terms)
+    table = read_table(data, terms.encoding, usual_encoding(terms.currency))
+    statement = read_statement(table, terms)
     if not statement.rows:
         raise Refused("The file has a header and no rows below it.")
     now = database_time(session)
@@ -58,6 +60,7 @@ def preview(
         sum(one.amount_minor for one in good),
         tuple(one for one in rows if one.problem),
         applied,
+        table.encoding,
     )
 
 

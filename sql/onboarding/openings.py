@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from sql import audit
 from sql.among import among
 from sql.checks import checked_moment
-from sql.customers import new_service, new_subscriber
+from sql.customers import new_service, new_subscriber, own_contact
 from sql.errors import Refused
 from sql.jobs import defer_review
 from sql.models import Import, Operator, Placement, Plan, Service, ServiceBilling, Subscriber
@@ -175,7 +175,8 @@ def _fit(
     held: Held | None,
 ) -> _Fit:
     known = people.get(one.reference)
-    subscriber = known or new_subscriber(operator.id, reference=one.reference, name=one.name, **one.contact)
+    contact = own_contact(operator, one.contact)
+    subscriber = known or new_subscriber(operator.id, reference=one.reference, name=one.name, **contact)
     if not one.username:
         return _Fit(one, None, subscriber, known is None)
     plan = plans.get(one.plan)

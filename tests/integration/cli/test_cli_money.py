@@ -23,6 +23,21 @@ def test_a_payment_has_a_receipt_and_a_day(isp: Any) -> None:
     assert "future" in isp.refused("payment", "add", "K-1", "--amount", "1", "--on", "2150-01-01")
 
 
+def test_moments_and_customers_are_of_the_operators_place(isp: Any) -> None:
+    """What is typed and what is printed mean one clock, which is named; what customers read is in its language."""
+    isp.ok("operator", "set", "Wave", "--time-zone", "Asia/Kathmandu", "--language", "es")
+    added = isp.ok("subscriber", "add", "K-2", "Ana")
+    assert (added["language"], added["time_zone"]) == ("es", "Asia/Kathmandu")
+    other = isp.ok("subscriber", "add", "K-3", "Bob", "--language", "en")
+    assert (other["language"], other["time_zone"]) == ("en", "Asia/Kathmandu")
+    words = ("hold", "add", "zofia", "--kind", "vip", "--reason", "a friend", "--until", "2150-12-05")
+    assert "2150-12-05 00:00:00+0545" in isp(*words).out
+    table = isp("hold", "list").out
+    assert "(times of Asia/Kathmandu)" in " ".join(table.split())
+    assert "2150-12-05 00:00:00" in table
+    assert isp.ok("hold", "list")[0]["until"] == "2150-12-04T18:15:00+00:00"
+
+
 def test_what_was_paid_goes_back(isp: Any) -> None:
     """A refund, a chargeback and a correction reopen the invoice; never more than is left."""
     isp.ok("invoice", "add", "K-1", "--amount", "15.00", "--due-in-days", "3")

@@ -89,6 +89,24 @@ def test_webhooks_that_are_not_taken_say_why_and_store_nothing(site: Site, isp: 
     assert SECRET not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/payments", 405),
+        ("DELETE", "/hooks/" + "x" * 32, 405),
+        ("GET", "/api/nothing", 404),
+        ("POST", "/hooks/", 404),
+        ("POST", "/hooks/a/b", 404),
+    ],
+)
+def test_programs_are_never_answered_with_a_page(site: Site, method: str, path: str, status: int) -> None:
+    """The wrong way to an address, and an address that is none: the same form as every other answer."""
+    answer = site.visitor().client.open(path, method=method)
+    assert answer.status_code == status
+    assert answer.json is not None
+    assert answer.json["problem"].endswith(".")
+
+
 def test_stripe_is_taken_in_by_its_own_signature(site: Site, isp: Isp) -> None:
     """An intent without a customer waits; the session that names one books it; a refund and a dispute take it back."""
     subscriber = isp.subscriber("K-1")

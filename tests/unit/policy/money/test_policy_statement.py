@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.money.csv_table import SIZE_MAXIMUM_BYTES, TableError, read_table
-from policy.money.statement import Read, Terms, read_statement
+from policy.money.statement import Read, Terms, read_statement, usual_encoding
 
 TERMS = Terms("EUR", "Europe/Warsaw")
 ENGLISH = "Date,Amount,Reference,Payer,Account,Transaction ID\n2026-11-20,15.00,K-1042,Anna Nowak,PL61 1090,T-1\n"
@@ -56,6 +56,28 @@ def test_banks_of_other_countries_are_read(data: bytes) -> None:
     assert all("went out" in one.skipped for one in rest)
 
 
+def test_a_country_or_a_person_says_what_is_written_without_unicode() -> None:
+    """Polish letters of Windows-1250 are none of Windows-1252; the currency tells, or --encoding; nonsense is named."""
+    data = POLISH.encode("cp1250")
+    for table in (read_table(data, usual=usual_encoding("PLN")), read_table(data, "cp1250")):
+        (row,) = read_statement(table, TERMS).rows
+        assert row.payment is not None
+        assert row.payment.payer == "Żaneta Łoś"
+    assert usual_encoding("EUR") == "cp1252"
+    with pytest.raises(TableError, match="no text in utf-8; save it"):
+        read_table(data, "utf-8")
+    with pytest.raises(TableError, match="'ebcdic' is no encoding"):
+        read_table(data, "ebcdic")
+
+
+def test_a_row_that_was_cut_off_is_no_payment() -> None:
+    """A file that ends in the middle of a row: 5,0 may have been 5,00 or 5,03; what is not read may be missing."""
+    head = "Date;Amount;Reference;Note\n2026-11-20;15,00;K-1\n2026-11-20;7,00;K-1;x\n2026-11-21;7,00;K-1;x\n"
+    *whole, cut = _read(head + "2026-11-20;5,0")
+    assert all(one.payment is not None for one in whole)
+    assert cut.problem == "It has 2 of 4 fields; was it cut off?"
+
+
 def test_bad_rows_say_why_and_stop_nobody() -> None:
     """Each with its line and a sentence; the good one is read."""
     rows = _read(
@@ -70,7 +92,8 @@ def test_bad_rows_say_why_and_stop_nobody() -> None:
         "is nothing",
         "in USD",
         "no currency",
-        *["no amount"] * 2,
+        "no amount",
+        "has 1 of 4 fields",
         "not a date",
     ]
     assert all(words in row.problem for row, words in zip(rows, said, strict=False)), [row.problem for row in rows]
