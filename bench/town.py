@@ -1,7 +1,6 @@
 """The operator of `bench changes`: a customer for each live session of the routers, and what happens to them."""
 
 import http.client
-import json
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from bench import subscribers
 from bench.routers import PASSWORD, Line
 from bench.servers.contract import SECRET
 from bench.statements import Statements
+from bench.webhook_load import signed_payment
 from ispagents.database import provider_box, secret_box
 from ispagents.installation import Installation
 from policy.changes.enforcement import OPEN_STATES, PRIORITIES, Enforcement
@@ -29,7 +29,6 @@ from sql.money.providers import add_provider
 from sql.roles import Role
 from sql.router_store import add_router
 from sql.sessions import acting_for
-from web.hooks import signed
 
 ACTOR: Final = "bench"
 PATIENCE_S: Final = 900.0
@@ -232,14 +231,9 @@ class Town:
         name = self._lines[place].user_name
         self._payments += 1
         paid = {"id": f"T-{self._payments}", "amount": "25.00", "currency": "EUR", "username": name}
-        body = json.dumps(paid).encode()
-        headers = {
-            signed.HEADER: signed.header(body, HOOK_SECRET, datetime.now(UTC)),
-            "Content-Type": "application/json",
-        }
         settings = self._machine.settings
         connection = http.client.HTTPConnection(settings.web_address, settings.web_port, timeout=PATIENCE_S)
-        connection.request("POST", self._hook, body, headers)
+        connection.request("POST", self._hook, *signed_payment(paid, HOOK_SECRET))
         said = connection.getresponse().read()
         connection.close()
         if b'"booked"' not in said:

@@ -113,18 +113,20 @@ def _send_some(webhooks: Webhooks, numbers: Iterator[int], began: float) -> Iter
             "currency": "EUR",
             "reference": f"Internet {webhooks.references[place % len(webhooks.references)]}",
         }
-        body = json.dumps(paid).encode()
-        headers = {
-            signed.HEADER: signed.header(body, webhooks.secret, datetime.now(UTC)),
-            "Content-Type": "application/json",
-        }
-        connection.request("POST", webhooks.path, body, headers)
+        connection.request("POST", webhooks.path, *signed_payment(paid, webhooks.secret))
         answer = connection.getresponse()
         said = answer.read()
         yield Taken(due, (time.monotonic() - due) * 1000)
         if answer.status != http.HTTPStatus.OK or b'"booked"' not in said:
             raise WebhookError(f"answered {answer.status}: {said.decode(errors='replace')[:200]}")
     connection.close()
+
+
+def signed_payment(paid: dict[str, str], secret: str) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a webhook, signed now."""
+    body = json.dumps(paid).encode()
+    signature = signed.header(body, secret, datetime.now(UTC))
+    return body, {signed.HEADER: signature, "Content-Type": "application/json"}
 
 
 def main() -> None:

@@ -1,15 +1,12 @@
 """FreeRADIUS as the other end of a CoA: its own `coa` listener, which says yes to everything."""
 
-import shutil
-import signal
 import socket
-import subprocess
 from pathlib import Path
 from typing import Final
 
 from bench.servers import process
 from bench.servers.contract import SECRET, Endpoint
-from bench.servers.freeradius import RADDB, START_PATIENCE_S, USER
+from bench.servers.freeradius import RADDB, START_PATIENCE_S, FreeRadius
 from network.coa.packets import Kind, Request, decode_reply
 
 _RADIUSD: Final = """
@@ -67,32 +64,20 @@ class Acknowledging:
     """Runs between `start` and `stop`."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder: Path | None = None
+        self._server = FreeRadius("coa")
 
     def start(self, threads: int) -> Endpoint:
         """Returns when it answers. Raises ServerError."""
-        folder = self._folder = process.make_folder("coa", USER)
-        port, log = process.free_port(), folder / "radius.log"
+        folder, port = self._server.prepare(), process.free_port()
         text = _RADIUSD.format(folder=folder, raddb=RADDB, secret=SECRET, threads=threads, port=port)
-        (folder / "radiusd.conf").write_text(text)
-        (folder / "dictionary").touch()
-        log.touch()
-        process.own(log, USER)
-        command = ["freeradius", "-f", "-l", str(log), "-n", "radiusd", "-d", str(folder)]
-        self._process = process.spawn(process.as_user(USER, command), log)
-        endpoint = Endpoint("127.0.0.1", port, SECRET, self._process.pid, log=log)
-        for _ in process.wait_until_alive(self._process, log, START_PATIENCE_S):
+        running, endpoint = self._server.run(folder, text, port)
+        for _ in process.wait_until_alive(running, endpoint.log or Path("/dev/null"), START_PATIENCE_S):
             if _acknowledges(endpoint):
                 break
         return endpoint
 
     def stop(self) -> None:
-        process.end(self._process, signal.SIGTERM)
-        self._process = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        self._server.stop()
 
 
 def _acknowledges(endpoint: Endpoint) -> bool:

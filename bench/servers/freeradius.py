@@ -147,16 +147,20 @@ class FreeRadius:
             authorize=authorize,
             post_auth=post_auth,
         )
-        (self.folder / "radiusd.conf").write_text(text)
-        log = self.folder / "radius.log"
-        log.touch()
-        for path in (self.folder, log):
-            process.own(path, USER)
-        command = ["freeradius", "-f", "-n", "radiusd", "-d", str(self.folder)]
-        self._process = process.spawn(process.as_user(USER, command), log)
-        endpoint = Endpoint("127.0.0.1", port, SECRET, self._process.pid, log=log)
-        probe(self._name, self._process, endpoint, START_PATIENCE_S)
+        running, endpoint = self.run(self.folder, text, port)
+        probe(self._name, running, endpoint, START_PATIENCE_S)
         return endpoint
+
+    def run(self, folder: Path, text: str, port: int) -> "tuple[subprocess.Popen[bytes], Endpoint]":
+        """Start it in the prepared folder with this radiusd.conf; it need not answer yet."""
+        (folder / "radiusd.conf").write_text(text)
+        log = folder / "radius.log"
+        log.touch()
+        for path in (folder, log):
+            process.own(path, USER)
+        command = ["freeradius", "-f", "-n", "radiusd", "-d", str(folder)]
+        self._process = process.spawn(process.as_user(USER, command), log)
+        return self._process, Endpoint("127.0.0.1", port, SECRET, self._process.pid, log=log)
 
     def stop(self) -> None:
         process.end(self._process, signal.SIGTERM)
