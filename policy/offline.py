@@ -113,14 +113,22 @@ def silence(situation: Situation) -> list[Cause]:
         found.append(Cause(Code.EDGE_SILENT, f"edge of {names} is silent, so logins may not be answered", "", (step,)))
     look = NextStep(command("timeline", situation.username), "see what happened last")
     if ended is None:
-        words = "no login of this user name has been accepted yet"
-        show = NextStep(command("service show", situation.username), "compare user name and method with the router's")
-        found.append(Cause(Code.NEVER_ONLINE, words, "", (show, look), "check what the customer's router dials with"))
+        found.append(_never_online(situation, look))
         return found
     words = f"its last session ended ({end_of(ended)}) and it has not logged in since"
     remedy = "a login would be accepted, so check the customer's router and the line to it"
     found.append(Cause(Code.NO_LOGIN, words, f"session {ended.id}", (look,), remedy))
     return found
+
+
+def _never_online(situation: Situation, look: NextStep) -> Cause:
+    """No router ever reported a session. What was accepted is not stored, except for the device that it taught."""
+    show = NextStep(command("service show", situation.username), "compare user name and method with the router's")
+    if situation.bound_mac:
+        words = f"device {wording.short(situation.bound_mac)} was let in, but no router has reported its session yet"
+        return Cause(Code.NEVER_ONLINE, words, "", (look, show), "check that the router sends RADIUS accounting")
+    words = "no router has reported a session of this user name yet"
+    return Cause(Code.NEVER_ONLINE, words, "", (show, look), "check what the customer's router dials with")
 
 
 def end_of(ended: EndedLine) -> str:

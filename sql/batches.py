@@ -14,7 +14,7 @@ from policy.changes.intent import Intent
 from sql.among import among
 from sql.errors import NotFound, Refused
 from sql.intent import Desk, reject
-from sql.models import Batch, Change, PlanVersion, Service
+from sql.models import Batch, Change, PlanVersion, Service, Step
 from sql.money.settling import open_invoices
 
 AT_ONCE = 200
@@ -49,6 +49,22 @@ def batches(session: Session, operator_id: int, *, before: int, limit: int) -> l
     for batch_id, state, count in rows:
         counts.setdefault(batch_id or 0, {})[state] = count
     return [BatchCount(one, counts.get(one.id, {})) for one in found]
+
+
+def outcomes(session: Session, operator_id: int, batch_id: int) -> tuple[dict[str, int], dict[str, int]]:
+    """What became of a batch: how many of its changes are in which state, and how many of their steps."""
+    mine = (Change.operator_id == operator_id, Change.batch_id == batch_id)
+    decided = select(Change.state, func.count()).where(*mine).group_by(Change.state).order_by(Change.state)
+    steps = (
+        select(Step.state, func.count())
+        .join(Change, Change.id == Step.change_id)
+        # Said of the service too, since that is what steps are found by.
+        .where(*mine, Step.operator_id == operator_id, Step.service_id == Change.service_id)
+        .group_by(Step.state)
+        .order_by(Step.state)
+    )
+    changes, done = ({row[0]: row[1] for row in session.execute(one)} for one in (decided, steps))
+    return changes, done
 
 
 def batch_by_id(session: Session, operator_id: int, batch_id: int) -> Batch:

@@ -181,11 +181,18 @@ def holds(session: Session, operator_id: int, *, after: str = "", limit: int = P
 
 
 def changes(
-    session: Session, operator_id: int, *, state: str = "", kind: str = "", after: str = "", limit: int = PAGE
+    session: Session,
+    operator_id: int,
+    *,
+    state: str = "",
+    kind: str = "",
+    batch_id: int | None = None,
+    after: str = "",
+    limit: int = PAGE,
 ) -> list[tuple[Change, str]]:
     """Changes with their service's user name, the newest first; without a state those that wait for approval lead.
 
-    `after` is what `change_key` says of the last one.
+    `batch_id`: only those of this batch. `after` is what `change_key` says of the last one.
     """
     mine = (
         select(Change, Service.username)
@@ -195,6 +202,8 @@ def changes(
     )
     if kind:
         mine = mine.where(Change.kind == kind)
+    if batch_id is not None:
+        mine = mine.where(Change.batch_id == batch_id)
     awaits = Change.state == Intent.AWAITING_APPROVAL.value
     found: list[Any] = []
     last = _number(after.removeprefix(AWAITING_KEY))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Flask, g, url_for
 from markupsafe import Markup
 
+from policy import wording
 from policy.money import currency as currencies
 from policy.windows import zone
 from web.roles import may_use, sees_money
 
 # Browsers keep a file as long as this stands.
 VERSIONS = {"vendor/tabler/tabler.min.css": "1.6.1", "vendor/htmx/htmx.min.js": "4.0.1"}
-OWN_VERSION = "1"
+OWN_VERSION = "2"
 MENU = (
     ("home.show", "Home"),
     ("changes.list_all", "Changes"),
@@ -47,10 +48,17 @@ COLOURS = {
     "close": "red",
 }
 
+PROOFS = {
+    "acknowledged": "Proof: none yet but the router's word.",
+    "ended": "Proof: the session ended.",
+    "observed": "Proof: it was read back.",
+}
+
 
 def install(app: Flask) -> None:
     """Give the templates their words."""
     app.jinja_env.filters.update(moment=moment, age=age, words=words, money=money, colour=colour, compact=compact)
+    app.jinja_env.filters.update(span=span, proof=proof)
     app.jinja_env.globals.update(file=file, menu=menu)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
@@ -100,6 +108,16 @@ def age(value: datetime | None) -> Markup | str:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         value.isoformat(), f"{_local(value):%Y-%m-%d %H:%M:%S %Z}", said
     )
+
+
+def span(seconds: int) -> str:
+    """A length of time in words."""
+    return wording.span(timedelta(seconds=seconds))
+
+
+def proof(level: str) -> str:
+    """How sure it is that a step took effect."""
+    return PROOFS.get(level, f"Proof: {words(level)}.")
 
 
 def words(value: str) -> str:

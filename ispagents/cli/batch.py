@@ -79,9 +79,13 @@ def show(batch_id: common.Id, operator: OperatorOption = "", as_json: JsonOption
         return
     if not document["changes"]:
         print_lines(f"Nothing of batch {batch_id} ({name}) waits any more.")
+        print_lines(f"`ispagents change list --batch {batch_id}` shows what became of it.")
         return
     print_lines(f"Batch {batch_id} ({name})\n{batch_text(document, owed)}")
-    print_lines(f"Approve it with `ispagents batch approve {batch_id}`, or reject it with `batch reject`.")
+    print_lines(
+        f"See each with `ispagents change list --batch {batch_id}`; approve all with `batch approve {batch_id}`, "
+        "or reject them with `batch reject`."
+    )
 
 
 @app.command("approve")

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ispagents.cli import common
 from ispagents.cli.common import AfterOption, JsonOption, LimitOption, OperatorOption
-from ispagents.cli.output import print_lines, printable
+from ispagents.cli.output import moment_text, print_lines, printable
 from ispagents.errors import PROBLEM_EXIT_CODE, Problem
 from policy.changes import preview
 from policy.changes.intent import ChangeKind, Intent
@@ -42,6 +42,9 @@ class Seen(NamedTuple):
 def list_all(
     state: Annotated[Intent | None, typer.Option(help="Only those in this state.")] = None,
     kind: Annotated[ChangeKind | None, typer.Option(help="Only those of this kind.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=common.ID_MAXIMUM, help="Only those of this batch.", show_default=False)
+    ] = None,
     limit: LimitOption = common.ROWS,
     after: AfterOption = "",
     operator: OperatorOption = "",
@@ -50,13 +53,13 @@ def list_all(
     """List changes: those that wait for approval lead, then the newest."""
     chosen, wanted = state.value if state else "", kind.value if kind else ""
     with common.acting(operator) as (session, operator_id):
-        found = changes(session, operator_id, state=chosen, kind=wanted, after=after, limit=limit)
+        found = changes(session, operator_id, state=chosen, kind=wanted, batch_id=batch, after=after, limit=limit)
         rows = [_row(change, username) for change, username in found]
     common.show(
         rows,
         as_json=as_json,
         title="Changes",
-        empty=EMPTY if not (chosen or wanted or after) else "There is no such change.",
+        empty=EMPTY if not (chosen or wanted or batch or after) else "There is no such change.",
         columns=("id", "kind", "username", "state", "consequence", "created_at"),
         more=common.more(rows, limit, "key"),
     )
@@ -77,7 +80,7 @@ def show(change_id: common.Id, operator: OperatorOption = "", as_json: JsonOptio
     print_lines(f"Change {change_id} is {row['state'].replace('_', ' ')}. Cause: {printable(row['cause'])}\n{text}")
     if row["decided_at"] is not None:
         by = row["decided_by"] or (f"the rule: {row['rule']}" if row["rule"] else "the worker")
-        print_lines(f"Decided {row['decided_at']:%Y-%m-%d %H:%M:%S} by {by}. {row['note']}".rstrip())
+        print_lines(f"Decided {moment_text(row['decided_at'])} by {by}. {row['note']}".rstrip())
     else:
         if row["held_back"]:
             print_lines(f"No rule approved it: {row['held_back']}")
@@ -274,7 +277,7 @@ def _print_step(step: dict[str, Any]) -> None:
     for attempt in step["attempts"]:
         took = f", {attempt['round_trip_ms']:.1f} ms" if attempt["round_trip_ms"] is not None else ""
         print_lines(
-            f"  attempt {attempt['attempt']} at {attempt['started_at']:%Y-%m-%d %H:%M:%S}: "
+            f"  attempt {attempt['attempt']} at {moment_text(attempt['started_at'])}: "
             f"{attempt['outcome'] or 'on its way'}{took}. {printable(attempt['explanation'])}".rstrip()
         )
         if attempt["explained"] is not None:

@@ -24,7 +24,7 @@ def file_bytes(file: Path, most: int) -> bytes:
         with file.open("rb") as opened:
             return opened.read(most + 1)
     except (OSError, ValueError) as error:
-        raise Problem(f"The file {str(file)!r} cannot be read: {_why(error)}.") from error
+        raise Problem(f"The file {str(file)!r} cannot be read: {why(error)}.") from error
 
 
 def write_rows(file: Path, rows: Iterable[Sequence[Any]], *, otherwise: str = "") -> int:
@@ -63,12 +63,13 @@ def _whole(file: Path, otherwise: str = "") -> Iterator[Path]:
         yield partial
         partial.replace(target)
     except (OSError, ValueError) as error:
-        raise Problem(f"The file {str(file)!r} cannot be written: {_why(error)}{otherwise}.") from error
+        raise Problem(f"The file {str(file)!r} cannot be written: {why(error)}{otherwise}.") from error
     finally:
         if partial is not None:
             with suppress(OSError):
                 partial.unlink()
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """Why the system refused a file, in its own words."""
     return str(getattr(error, "strerror", None) or error)

@@ -8,11 +8,13 @@ import re
 import secrets
 import string
 import sys
+from collections import Counter
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ispagents.cli.files import why
 from ispagents.errors import Problem
 from policy.money.currency import AmountError, read_amount
 from policy.windows import zone
@@ -21,6 +23,7 @@ SECRET_MAXIMUM_BYTES = 1024
 _Kind = TypeVar("_Kind")
 PASSWORD_LETTERS = 16  # of 55: 92 bits
 SECRET_LETTERS = 32
+YEARS = range(1970, 9000)  # of a day that can be reckoned with, months before and after it too
 # Without those that look alike on paper (0O, 1lI), since somebody types it into a router.
 LETTERS = "".join(sorted(set(string.ascii_letters + string.digits) - set("0O1lIo")))
 
@@ -69,6 +72,8 @@ def typed_day(text: str) -> date:
         found = None
     if found is None or found.isoformat() != text:
         raise Problem(f"{_short(text)} is not a day; write it as 2026-12-05.")
+    if not YEARS.start <= found.year < YEARS.stop:
+        raise Problem(f"{text} is too far away; write a day from {YEARS.start} to {YEARS.stop - 1}.")
     return found
 
 
@@ -107,12 +112,21 @@ def json_array(text: str, option: str) -> list[Any]:
 
 def _json(text: str, option: str, kind: type[_Kind], wanted: str) -> _Kind:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         raise Problem(f"{option} is not JSON: {error}.") from error
     if not isinstance(value, kind):
         raise Problem(f"{option} needs a JSON {wanted}.")
     return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are there once: of two the last would count, and the first be lost without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        (twice, _), *_ = (Counter(name for name, _ in pairs)).most_common(1)
+        raise ValueError(f"{_short(twice)} is there more than once")
+    return found
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -136,7 +150,7 @@ def read_secret(what: str, *, from_stdin: bool, file: Path | None, generate: int
             with file.open("rb") as opened:
                 return _line(what, opened.read(SECRET_MAXIMUM_BYTES + 2), str(file)), False
         except (OSError, ValueError) as error:
-            raise Problem(f"The file {str(file)!r} with the {what} cannot be read: {error}.") from error
+            raise Problem(f"The file {str(file)!r} with the {what} cannot be read: {why(error)}.") from error
     if not sys.stdin.isatty():
         raise Problem(
             f"There is no terminal to ask for the {what}; "

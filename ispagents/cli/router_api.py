@@ -10,6 +10,7 @@ import typer
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, OperatorOption
+from ispagents.cli.files import why
 from ispagents.cli.inputs import SECRET_LETTERS, given, json_object, read_secret
 from ispagents.errors import Problem
 from sql.customers import router_by_name
@@ -145,7 +146,7 @@ def read_style_file(file: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise Problem(f"The file {str(file)!r} with the style is not valid UTF-8.") from error
     except (OSError, ValueError) as error:
-        raise Problem(f"The file {str(file)!r} with the style cannot be read: {error}.") from error
+        raise Problem(f"The file {str(file)!r} with the style cannot be read: {why(error)}.") from error
     if len(data) > STYLE_MAXIMUM_BYTES:
         raise Problem(f"The file {str(file)!r} is larger than {STYLE_MAXIMUM_BYTES} bytes; a style is a small one.")
     return json_object(text, "--style")

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, OperatorOption
+from ispagents.cli.files import why
 from ispagents.cli.inputs import LETTERS, SECRET_LETTERS
 from ispagents.cli.output import print_lines, show_one
 from ispagents.errors import Problem
@@ -182,7 +183,7 @@ def _new_file(path: Path | None) -> Iterator[TextIOWrapper | None]:
     except FileExistsError as error:
         raise Problem(f"The file {str(path)!r} is there already; name a new one.") from error
     except (OSError, ValueError) as error:
-        raise Problem(f"The file {str(path)!r} cannot be written: {error}.") from error
+        raise Problem(f"The file {str(path)!r} cannot be written: {why(error)}.") from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             yield file

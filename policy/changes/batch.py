@@ -64,6 +64,7 @@ def batch_preview(rows: list[BatchRow]) -> dict[str, Any]:
         "by_plan": _counted(Counter(row.plan for row in rows)),
         "owed_minor": sum(row.open_minor for row in rows),
         "drops": actions["disconnect"] + actions[CONFIGURE_DROPS],
+        "stays_up": actions[RouteKind.COA.value] + actions[RouteKind.CONFIGURE.value],
         "unreachable": actions["next_login"],
         "unusual": [
             {
@@ -82,7 +83,7 @@ def batch_preview(rows: list[BatchRow]) -> dict[str, Any]:
 def batch_text(document: dict[str, Any], owed: str) -> str:
     """The preview as lines to read in a terminal; `owed` is the money in words."""
     fate = (
-        f"{document['drops']} connections drop once, {_stays_up(document)} change and stay up, "
+        f"{document['drops']} connections drop once, {document['stays_up']} change and stay up, "
         f"{document['unreachable']} wait for the next login, {document['nobody_online']} have nobody online."
     )
     lines = [
@@ -99,10 +100,6 @@ def batch_text(document: dict[str, Any], owed: str) -> str:
     if document["unusual_more"]:
         lines.append(f"    and {document['unusual_more']} more that are unusual")
     return "\n".join(lines)
-
-
-def _stays_up(document: dict[str, Any]) -> int:
-    return sum(document["by_action"].get(route, 0) for route in (RouteKind.COA.value, RouteKind.CONFIGURE.value))
 
 
 def _counted(counter: Counter[str]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from policy.changes.batch import batch_preview
 from policy.changes.intent import Intent
 from sql import pages
-from sql.batches import AT_ONCE, Decided, approve_some, batch_by_id, batches, reject_some, waiting_rows
+from sql.batches import AT_ONCE, Decided, approve_some, batch_by_id, batches, outcomes, reject_some, waiting_rows
 from sql.listing import NUMBER_MAXIMUM
 from sql.sessions import database_time
 from web.acting import acting, person
@@ -47,15 +47,19 @@ def list_all() -> str:
 
 @blueprint.get("/<int:batch_id>")
 def show(batch_id: int) -> str:
-    """What of a batch waits: counts by action, router and plan, the money, and the most unusual first."""
+    """What of a batch waits: counts by action, router and plan, the money, the most unusual; and what became of it."""
     with acting() as (session, operator_id):
         batch = batch_by_id(session, operator_id, _number(batch_id))
         document = batch_preview(waiting_rows(session, operator_id, batch_id))
+        decided, done = outcomes(session, operator_id, batch_id)
         currency = pages.currency(session, operator_id)
     return render_template(
         "batches/show.html",
         batch=batch,
         preview=document,
+        decided=decided,
+        done=done,
+        waits=Intent.AWAITING_APPROVAL.value,
         currency=currency,
         route_words=route_words,
         approve=ApproveForm(seen_hash=document["hash"]),

@@ -18,6 +18,7 @@ from web.changes.forms import ApproveForm, RejectForm
 from web.pages import note_text
 
 ROWS = 50
+DIGITS = 19  # of a number that the database holds, and one more
 # They travel in the cookie, which holds 4 kB; the new preview is below them anyway.
 DIFFERENCES_SHOWN = 6
 SENTENCE_MAXIMUM_LETTERS = 250
@@ -30,11 +31,20 @@ def list_all() -> str:
     """A list of changes: those that wait, unless another state is asked for."""
     state = request.args.get("state", Intent.AWAITING_APPROVAL.value)
     kind = request.args.get("kind", "")
+    batch = request.args.get("batch", "")
     if (state and state not in set(Intent)) or (kind and kind not in set(ChangeKind)):
+        abort(404)
+    if batch and not (batch.isascii() and batch.isdigit() and len(batch) < DIGITS):
         abort(404)
     with acting() as (session, operator_id):
         found = changes(
-            session, operator_id, state=state, kind=kind, after=request.args.get("after", ""), limit=ROWS + 1
+            session,
+            operator_id,
+            state=state,
+            kind=kind,
+            batch_id=int(batch) if batch else None,
+            after=request.args.get("after", ""),
+            limit=ROWS + 1,
         )
     shown = found[:ROWS]
     after = _key(shown[-1][0], state) if len(found) > ROWS else None
@@ -43,6 +53,7 @@ def list_all() -> str:
         changes=shown,
         state=state,
         kind=kind,
+        batch=batch,
         states=["", *Intent],
         kinds=["", *ChangeKind],
         after=after,

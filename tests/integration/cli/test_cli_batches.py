@@ -36,6 +36,9 @@ def test_a_batch_is_looked_at_and_approved(isp: Any, database: Database, waiting
     assert (done["approved"], done["refused"]) == (3, [])
     assert isp.ok("batch", "list")[0]["approved"] == 3
     assert "waits any more" in isp("batch", "show", str(waiting)).out
+    mine = isp.ok("change", "list", "--batch", str(waiting))
+    assert [one["state"] for one in mine] == ["approved"] * 3
+    assert isp.ok("change", "list", "--batch", str(waiting + 1)) == []
 
 
 def test_a_batch_is_rejected(isp: Any, waiting: int) -> None:

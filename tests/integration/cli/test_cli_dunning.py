@@ -37,6 +37,7 @@ NONSENSE = [
     ["holiday", "import", "/nowhere"],
     ["holiday", "import", "/etc/hostname"],
     ["holiday", "import", "/etc/hostname", "--from", "2026-01-01", "--until", "2036-01-01"],
+    ["holiday", "import", "/etc/hostname", "--from", "9999-12-31"],
     ["hold", "add", "zofia", "--reason", "x"],
     ["hold", "add", "zofia", "--kind", "odd", "--until", "2150-01-01", "--reason", "x"],
     ["hold", "add", "zofia", "--kind", "vip", "--amount", "5", "--reason", "x"],

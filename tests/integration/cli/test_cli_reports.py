@@ -54,6 +54,7 @@ def test_the_journal_is_shown_and_exported(isp: Any, tmp_path: Path, monkeypatch
         (("report", "revenue", "--from", "yesterday"), "not a day"),
         (("report", "collected", "--from", "2026-02-01", "--until", "2026-01-01"), "before it begins"),
         (("report", "suspensions", "--from", "2000-01-01", "--until", "2026-01-01"), "3660 days at most"),
+        *((("report", name, "--until", "0001-01-01"), "too far away") for name in ("revenue", "restoration")),
         (("ledger", "show", "K-9"), "no subscriber"),
         (("ledger", "balances", "--until", "2026-13-01"), "not a day"),
         (("ledger", "export", "/dev/null/x", "--from", "2026-01-01"), "cannot be written"),

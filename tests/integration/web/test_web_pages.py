@@ -11,6 +11,7 @@ from sqlalchemy import event
 from web_site import Site, Visitor, seen_hash
 
 from sql import intent
+from sql.enforcement import enforce
 from sql.models import Batch, Change, Service
 from sql.people import PersonRole
 from sql.roles import Role
@@ -294,7 +295,15 @@ def test_a_batch_is_read_and_approved_together(site: Site, owner: Visitor, isp: 
     assert [isp.changes(service)[-1].state for service in services] == ["awaiting_approval", "approved", "approved"]
     assert isp.changes(services[1])[-1].decided_by == "anna"
     owner.post(f"{address}/approve", address, seen_hash=seen_hash(page))
-    assert "Nothing of it waits any more" in owner.get(address)
+    page = owner.get(address)
+    assert "Nothing of it waits any more" in page
+    assert "3 changes</a>" in page
+    with isp.worker() as session:
+        enforce(session, isp.operator_id, [services[0].id], datetime.now(UTC))
+    assert "1 step\n" in owner.get(address).replace("</div>", "\n")
+    mine = f"/changes?batch={address.rsplit('/', 1)[1]}"
+    assert ">approved</span></td>" in owner.get(f"{mine}&state=")
+    assert "There is no such change" in owner.get(f"{mine}&state=rejected")
 
 
 def test_a_batch_that_has_moved_is_refused_whole(owner: Visitor, isp: Isp) -> None:

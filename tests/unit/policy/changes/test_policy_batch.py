@@ -27,6 +27,7 @@ def test_a_batch_is_counted_and_the_most_unusual_come_first():
         "by_plan": {"Home": 2, "Attic": 1, "Office": 1},
         "owed_minor": 2100,
         "drops": 1,
+        "stays_up": 2,
         "unreachable": 1,
         "unusual": [
             {
