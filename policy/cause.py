@@ -59,6 +59,7 @@ class Code(StrEnum):
     NO_STEP = "no_step"
     HEALING_HELD = "healing_held"
     NO_GARDEN = "no_garden"
+    DRIFT = "drift"
     STEP_WAITING = "step_waiting"
     STEP_RETRYING = "step_retrying"
     STEP_REFUSED = "step_refused"

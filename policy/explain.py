@@ -88,6 +88,8 @@ def _held(situation: Situation, one: HeldLine) -> _Judged:
     if not one.in_line:
         late = "may still have more than is authorised" if authorised.kind != Kind.GRANT else "lacks what is authorised"
         return _Judged(State.ONLINE, late, held.not_in_line(situation, one))
+    if one.drift is not None:
+        return _Judged(State.ONLINE, "may not have what is authorised", [held.drifted(one.drift), *shut])
     if shut:
         return _Judged(State.REFUSED, "cannot get through", shut)
     causes = [found for found in (undecided(situation), by_access(situation, authorised)) if found is not None]
@@ -167,7 +169,7 @@ def _fine(situation: Situation) -> str:
     if decision is not None and decision.state == Intent.AWAITING_APPROVAL:
         waits = f"; a {KIND_WORDS.get(decision.kind, decision.kind.value)} (change {decision.id}) waits for approval"
     if situation.held is not None and situation.authorised is not None:
-        rate = situation.authorised.rate_limit or "no speed limit"
+        rate = situation.authorised.rate_limit or _unlimited(situation.authorised)
         seen = held.where(situation, situation.held)
         return f"gets all that the plan {wording.short(situation.plan)} gives ({rate}), {seen}{waits}"
     if line is None:
@@ -177,6 +179,11 @@ def _fine(situation: Situation) -> str:
     plan = wording.short(situation.plan)
     where = wording.short(line.router.name)
     return f"is online with all that the plan {plan} gives ({rate}), on {where} since {since}{waits}"
+
+
+def _unlimited(access: Access) -> str:
+    """No speed of ours: where the plan names a group, the router's own profile of that name may set one."""
+    return f"the speed of the profile {wording.short(access.group)}" if access.group else "no speed limit"
 
 
 def _for_the_fine(situation: Situation) -> list[NextStep]:

@@ -6,7 +6,7 @@ from policy import wording
 from policy.access import Access
 from policy.cause import Cause, Code, NextStep
 from policy.online import out_of_line
-from policy.situation import HeldLine, Situation
+from policy.situation import Drifted, HeldLine, Situation
 from policy.wording import command
 
 
@@ -19,6 +19,14 @@ def not_in_line(situation: Situation, held: HeldLine) -> list[Cause]:
     show = NextStep(command("service show", situation.username), "see what is known of the service")
     words = f"{router} cannot hold the service: {wording.clause(held.problem)}"
     return [Cause(Code.CANNOT_HOLD, words, held.evidence, (show, style))]
+
+
+def drifted(found: Drifted) -> Cause:
+    """What somebody changed on the router behind our back, as it was seen when it was compared last."""
+    show = NextStep(command(f"drift show {found.number}"), "see what is not as it should be, and what would mend it")
+    mend = (NextStep(command(f"drift fix {found.number}"), "have it written anew, now"),) if found.heals else ()
+    words = wording.clause(found.cause) or "what stands there is not as it should be"
+    return Cause(Code.DRIFT, words, f"finding {found.number}", (show, *mend))
 
 
 def without_garden(held: HeldLine, access: Access) -> Cause | None:

@@ -149,11 +149,22 @@ class LiveLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Drifted:
+    """What was found on a router that is not as it should be; `cause` in words, `heals` where one order mends it."""
+
+    number: int
+    cause: str
+    seen_at: datetime
+    heals: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HeldLine:
     """What a router's own configuration holds for the service. `in_line`: it was proved to be what is authorised.
 
     `problem`: why the router cannot hold it so, or "". `garden_list`: whom the walled garden's rules of the router's
     style are for, "" for nobody; `garden_drift`: the open finding about those rules, None where they were as wanted.
+    `drift`: the open finding about the service there that was seen after it was read back, None where there is none.
     """
 
     id: int
@@ -164,6 +175,7 @@ class HeldLine:
     step: LatestStep | None
     garden_list: str = ""
     garden_drift: int | None = None
+    drift: Drifted | None = None
 
     @property
     def evidence(self) -> str:

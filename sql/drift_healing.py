@@ -14,13 +14,15 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from policy.drift.finding import Kind, Mender
+from policy.situation import Drifted
 from sql import audit
 from sql.among import among
 from sql.errors import Refused
 from sql.models import DriftFinding, Operator, Placement, Router
-from sql.placing import look_at_placements
+from sql.placing import Placed, look_at_placements
 
 _GARDEN = (Kind.GARDEN_MISSING, Kind.GARDEN_MISPLACED)
+_OF_HELD = (Kind.NOT_PROVISIONED, Kind.CHANGED_BY_HAND, Kind.IN_THE_WAY, Kind.LEFT_BEHIND)
 
 
 class Healable(NamedTuple):
@@ -69,6 +71,27 @@ def garden_finding(session: Session, router: Router) -> int | None:
             DriftFinding.gone_at.is_(None),
         )
     )
+
+
+def service_finding(session: Session, one: Placed) -> Drifted | None:
+    """The newest open finding about a service on the router that holds it, unless it was read back there since."""
+    found = session.scalar(
+        select(DriftFinding)
+        .where(
+            DriftFinding.operator_id == one.router.operator_id,
+            DriftFinding.service_id == one.service.id,
+            DriftFinding.router_id == one.router.id,
+            DriftFinding.kind.in_([kind.value for kind in _OF_HELD]),
+            DriftFinding.gone_at.is_(None),
+            DriftFinding.left_at.is_(None),
+        )
+        .order_by(DriftFinding.id.desc())
+        .limit(1)
+    )
+    observed_at = one.placement.observed_at
+    if found is None or (observed_at is not None and observed_at >= found.seen_at):
+        return None
+    return Drifted(found.id, found.cause, found.seen_at, heals=found.proposal.get("mender") == Mender.ENGINE)
 
 
 def heal_all(session: Session, router: Router, numbers: Sequence[int], *, actor: str) -> int:

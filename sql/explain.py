@@ -32,7 +32,7 @@ from policy.situation import (
 from policy.stamp import same_format, stamp
 from policy.standing import Standing, network_standing
 from sql.attempts import NODE_SILENT_S
-from sql.drift_healing import garden_finding
+from sql.drift_healing import garden_finding, service_finding
 from sql.errors import NotFound
 from sql.healing import held_until
 from sql.models import (
@@ -292,6 +292,7 @@ def _held(session: DatabaseSession, operator: Operator, service: Service, now: d
         step=_step(row[0], row[1]) if row is not None else None,
         garden_list=_garden_list(one.router),
         garden_drift=garden_finding(session, one.router),
+        drift=service_finding(session, one),
     )
 
 

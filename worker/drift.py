@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from network.contract import Outcome, Result, nothing_sent
 from network.routeros.connection import Connection
-from network.routeros.errors import RouterosError
+from network.routeros.errors import RouterosError, while_reading
 from network.routeros.keeper import Keeper
 from network.routeros.undoing import settle, undo
 from network.routeros.verbs import Applied, Query, Step, apply, observe
@@ -139,7 +139,8 @@ class Drift:
         try:
             reading = await self._read(begun.reached)
         except (RouterosError, Refused) as error:
-            return await in_lane(Lane.DRIFT, self._failed, begun, str(error))
+            said = while_reading(error) if isinstance(error, RouterosError) else str(error)
+            return await in_lane(Lane.DRIFT, self._failed, begun, said)
         return await in_lane(Lane.DRIFT, self._compare, begun, reading)
 
     async def fix(self, operator_id: int, number: int, *, actor: str) -> str:

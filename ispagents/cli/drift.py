@@ -114,6 +114,8 @@ def leave_it(
             leave(session, listed.finding, reason=reason, actor=common.actor())
         session.refresh(listed.finding)
         row = _row(listed)
+    if not as_json:
+        row = {name: value for name, value in row.items() if "commands" not in name}
     common.show_one(row, as_json=as_json)
 
 

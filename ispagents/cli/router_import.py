@@ -187,6 +187,12 @@ def named_pairs(texts: list[str] | None, option: str) -> dict[str, str]:
     return found
 
 
+def _next(read: Preview) -> str:
+    if not counted(read.rows)["new"]:
+        return "Nothing has changed, and nobody there is new to be taken in."
+    return f"Nothing has changed yet: `ispagents router import-apply {read.stored.id}` takes in the new ones."
+
+
 def _document(name: str, read: Preview) -> dict[str, Any]:
     return {
         "import": read.stored.id,
@@ -195,7 +201,7 @@ def _document(name: str, read: Preview) -> dict[str, Any]:
         "new_plans": dict(read.new_plans),
         "style": read.style,
         "rows": [_row(one) for one in read.rows],
-        "said": f"Nothing has changed yet: `ispagents router import-apply {read.stored.id}` takes in the new ones.",
+        "said": _next(read),
     }
 
 

@@ -10,6 +10,7 @@ import typer
 from ispagents.cli import common
 from ispagents.cli.common import JsonOption, OperatorOption
 from ispagents.cli.files import table_bytes, write_rows
+from ispagents.cli.output import print_lines
 from ispagents.cli.router_import import named_pairs
 from policy.facts import Method
 from sql.files import bad_rows
@@ -47,9 +48,15 @@ def import_file(
         row = _previewed(read)
         if bad is not None:
             write_rows(bad, bad_rows(read.bad, read.header), otherwise=", so nothing was stored")
-    if not as_json:
-        row["problems"] = [f"line {one['line']}: {one['problem']}" for one in row["problems"][:SHOWN]]
-    common.show_one(row, as_json=as_json)
+    if as_json:
+        common.print_json(row)
+        return
+    problems = row.pop("problems")
+    common.show_one(row, as_json=False)
+    for one in problems[:SHOWN]:
+        print_lines(f"line {one['line']} is {one['is']}: {one['problem']}")
+    if len(problems) > SHOWN:
+        print_lines(f"and {len(problems) - SHOWN} more; --bad-rows FILE has all of them.")
 
 
 def apply_file(
@@ -85,5 +92,7 @@ def _previewed(read: Preview) -> dict[str, Any]:
         **read.counts,
         "new_subscribers": read.subscribers,
         "problems": [{"line": one.row.line, "is": one.verdict.value, "problem": one.problem} for one in read.bad],
-        "said": f"Nobody is made yet: `ispagents subscriber import-apply {read.stored.id}` takes in the new rows.",
+        "said": f"Nobody is made yet: `ispagents subscriber import-apply {read.stored.id}` takes in the new rows."
+        if read.counts.get("new")
+        else "No row is new, so there is nobody to be taken in.",
     }

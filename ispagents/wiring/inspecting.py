@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from ispagents.database import Databases
 from ispagents.errors import Problem
-from network.routeros.errors import RouterosError
+from network.routeros.errors import RouterosError, while_reading
 from network.routeros.target import RouterTarget
 from sql.customers import router_by_name
 from sql.roles import Role
@@ -24,7 +24,7 @@ def look_at(databases: Databases, box: SecretBox, operator_id: int, router_name:
     try:
         return asyncio.run(look(target))
     except RouterosError as error:
-        raise Problem(str(error)) from error
+        raise Problem(while_reading(error)) from error
 
 
 def release_marks(

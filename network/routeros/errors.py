@@ -83,6 +83,9 @@ class NotSentError(RouterosError):
         self.why = why
 
 
+MAYBE_DONE = "Whether the command was carried out is unknown."
+
+
 class UnknownOutcomeError(RouterosError):
     """The connection ended after this command was sent and before its answer: the router may have obeyed or not.
 
@@ -95,6 +98,11 @@ class UnknownOutcomeError(RouterosError):
     def __init__(self, why: str, sentence: str) -> None:
         super().__init__(sentence)
         self.why = why
+
+
+def while_reading(error: RouterosError) -> str:
+    """The error's sentence where nothing but reading was asked: nobody has to wonder what was carried out."""
+    return str(error).removesuffix(f" {MAYBE_DONE}")
 
 
 class RefusedError(RouterosError):

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from network.routeros.errors import (
+    MAYBE_DONE,
     MalformedReplyError,
     NotSentError,
     RefusedError,
@@ -121,7 +122,7 @@ class Link(asyncio.Protocol):
         else:
             self._set_lost()
         for flight in self._in_flight.values():
-            self._fail(flight, UnknownOutcomeError(why, f"{sentence} Whether the command was carried out is unknown."))
+            self._fail(flight, UnknownOutcomeError(why, f"{sentence} {MAYBE_DONE}"))
         for flight in self._waiting:
             self._fail(flight, NotSentError(why, f"{sentence} The command was not sent."))
         self._in_flight.clear()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import select
@@ -213,6 +214,14 @@ class _Reader:
     def _said(self, row: Row) -> dict[str, Any]:
         """What a row says, checked as if it were stored. Raises Refused."""
         contact = {name: text for name in CONTACT if (text := self._columns.text(row, name))}
+        places = self._columns.places
+        if places.get("address") == places.get("ip"):
+            contact.pop("address", None)  # it was said that these are the services' own
+        if _is_address(contact.get("address", "")):
+            raise Refused(
+                f"{contact['address']} is no postal address; if that column holds the fixed IP addresses, say so with "
+                "--map ip=HEADER."
+            )
         reference, name = self._columns.text(row, "number"), self._columns.text(row, "name")
         new_subscriber(self._operator.id, reference=reference, name=name, **contact)
         said: dict[str, Any] = {"reference": reference, "name": name, "contact": contact, "options": {}}
@@ -329,6 +338,15 @@ class _Reader:
             )
         )
         return {str(row[0]): row[1] for row in rows}
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text is an IP address and nothing else."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _differs(who: Mapping[str, str], said: Mapping[str, Any]) -> str:

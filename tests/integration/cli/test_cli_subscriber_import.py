@@ -106,6 +106,23 @@ def test_days_and_columns_are_named(isp: Any, tmp_path: Path) -> None:
     assert isp.ok("subscriber", "import-apply", str(read["import"]))["services"] == 1
 
 
+def test_fixed_addresses_are_no_postal_ones(isp: Any, tmp_path: Path) -> None:
+    """A column named address that holds IP addresses is asked about, and then taken as told; a line each is shown."""
+    file = tmp_path / "customers.csv"
+    file.write_text("number,name,username,password,address\nK-2,Anna,anna,x,10.9.0.5\nK-3,Bert,bert,y,Lipowa 3\n")
+    words = ("subscriber", "import", str(file), "--plan", "Home 50")
+    said = isp(*words)
+    assert "\nline 2 is bad: 10.9.0.5 is no postal address" in said.out
+    assert isp.ok(*words)["new"] == 1
+    file.write_text("number,name,username,password,address\nK-2,Anna,anna,x,10.9.0.5\n")
+    read = isp.ok(*words, "--map", "ip=address")
+    assert (read["new"], read["problems"]) == (1, [])
+    isp.ok("subscriber", "import-apply", str(read["import"]))
+    assert isp.ok("service", "show", "anna")["address"] == "10.9.0.5"
+    assert isp.ok("subscriber", "show", "K-2")["address"] == ""
+    assert "No row is new" in isp.ok(*words, "--map", "ip=address")["said"]
+
+
 def test_nonsense_is_one_sentence(isp: Any, tmp_path: Path) -> None:
     """And nothing is stored."""
     file = tmp_path / "customers.csv"

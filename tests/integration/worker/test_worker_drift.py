@@ -11,7 +11,7 @@ from held_town import API_PASSWORD, PASSWORD, HeldTown, held_town
 from network.routeros.keeper import Keeper
 from policy.explain import explain
 from simulators.nas import Nas
-from simulators.routeros import ApiUser, RouterOs, RouterOsSettings
+from simulators.routeros import ApiUser, Break, RouterOs, RouterOsSettings
 from simulators.settings import Client, NasSettings
 from sql import customers
 from sql.drift import Listed, findings, leave, prune
@@ -119,6 +119,10 @@ def test_what_was_changed_by_hand_is_found_and_healed_by_the_engine(town, userna
     assert "max-limit of the queue" in one.finding.cause
     assert any("max-limit=10M/50M" in command for command in commands(one))
     assert one.finding.proposal["mender"] == "engine"
+    with town.isp.web() as session:
+        told = explain(situation(session, town.isp.operator_id, username, datetime.now(UTC)))
+    assert "may not have what is authorised, because Somebody changed" in told.answer
+    assert told.next_steps[1].command == f"ispagents drift fix {one.finding.id}"
     fix(town, one.finding.id)
     town.settle()
     assert town.rows("/queue/simple")[0]["max-limit"] == "10000000/50000000"
@@ -487,6 +491,8 @@ def test_a_router_that_cannot_be_read_keeps_its_findings(town):
     anna = town.service("anna", address="10.5.0.7")
     town.device.set("/queue/simple", f"ispagents-{anna.id}-anna", max_limit="100M/100M")
     before = found(town)["changed_by_hand"].finding.id
+    town.device.break_next("/ppp/secret/print", Break.MID_REPLY)
+    assert run(town).error.endswith("ended the connection.")  # of reading nobody asks whether it was carried out
     with town.isp.web() as session:
         session.get_one(Router, town.router.id).api_port = 1
     ran = run(town)

@@ -16,6 +16,7 @@ from policy.situation import (
     Asserted,
     Coming,
     Decision,
+    Drifted,
     Earlier,
     EdgeNode,
     EndedLine,
@@ -285,6 +286,7 @@ situations = st.builds(
         step=st.none() | _steps,
         garden_list=st.just("") | names,
         garden_drift=st.none() | _ids,
+        drift=st.none() | st.builds(Drifted, _ids, _texts, _moments, st.booleans()),
     ),
     healing_held_until=st.none() | _moments,
 )

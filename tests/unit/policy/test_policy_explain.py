@@ -36,7 +36,7 @@ from policy.changes.intent import ChangeKind, Intent
 from policy.changes.route import RouteKind
 from policy.explain import State, explain
 from policy.reasons import Reason
-from policy.situation import Asserted, Coming, Earlier, EdgeNode, Promise, Situation
+from policy.situation import Asserted, Coming, Drifted, Earlier, EdgeNode, Promise, Situation
 from policy.standing import HoldKind, Standing
 
 SILENT = EdgeNode("node-1", NOW - HOUR, silent=True, behind=False)
@@ -543,6 +543,13 @@ TABLE: dict[str, tuple[Situation, State, list[Code], str, str]] = {
         [Code.UNPAID, Code.NO_GARDEN],
         "without a walled garden of ours, because invoice 17",
         "ispagents payment add K-1 --amount 30.00",
+    ),
+    "somebody changed what a router holds": (
+        anna(sessions=(), held=replace(HELD, drift=Drifted(8, "Somebody lifted it. By hand.", NOW, heals=True))),
+        State.ONLINE,
+        [Code.DRIFT],
+        "may not have what is authorised, because Somebody lifted it.",
+        "ispagents drift show 8",
     ),
     "the brake on healing holds back": (
         replace(holding(), authorised_at=NOW - HOUR, healing_held_until=NOW + HOUR),
