@@ -123,6 +123,9 @@ def test_a_style_is_read_from_a_file(tower: Any, tmp_path: Path) -> None:
     ):
         file.write_bytes(text.encode("utf-8", "surrogateescape"))
         assert words in tower.refused("router", "api", "set", "tower", "--style", str(file)), text[:20]
+    file.write_text('{"ppp": "queue", "garden": {"pay_port": 80, "pay_port": 81}}')
+    said = tower.refused("router", "api", "set", "tower", "--style", str(file))
+    assert "'pay_port' is there more than once" in said
     assert "cannot be read" in tower.refused("router", "api", "set", "tower", "--style", str(tmp_path))
 
 
