@@ -208,9 +208,11 @@ def _preview_words(name: str, seen: Healable) -> str:
     others = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in sorted(seen.others.items()))
     lines = []
     if seen.garden:
-        lines.append(f"{name}: the walled garden's rules are put back (`ispagents drift show {seen.garden[0]}`).")
+        lines.append(
+            f"{name}: the walled garden's rules become what the style says (`ispagents drift show {seen.garden[0]}`)."
+        )
     if seen.services:
-        lines.append(f"{name}: {len(seen.services)} findings of services are written anew ({kinds}).")
+        lines.append(f"{name}: what {len(seen.services)} findings of services are about is written anew ({kinds}).")
     if not lines:
         lines.append(f"{name}: nothing that it should hold is missing or changed.")
     if others:
