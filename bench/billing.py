@@ -53,7 +53,7 @@ class Size:
     webhooks_per_s: float
 
 
-FULL: Final = Size(SERVICES, webhooks=10_000, webhooks_per_s=30.0)
+FULL: Final = Size(SERVICES, webhooks=10_000, webhooks_per_s=25.0)
 QUICK: Final = Size(20_000, webhooks=90, webhooks_per_s=15.0)
 
 

@@ -34,7 +34,6 @@ ACTOR: Final = "bench"
 PATIENCE_S: Final = 900.0
 LOOK_S: Final = 0.02
 DISCONNECTS_EVERY: Final = 4
-PAYMENTS_COUNTED: Final = 20
 QUIET_S: Final = 5.0
 OWED_MINOR: Final = 2500
 HOOK_SECRET: Final = "a made-up secret of the bench"
@@ -260,8 +259,8 @@ class Town:
         self._until("the payment's packet", told)
         return found[0].timestamp()
 
-    def count_statements(self, payers: list[int]) -> dict[str, float]:
-        """What the database is asked for a change: those who paid are suspended once more, and pay one by one."""
+    def count_statements(self, payers: list[int], paying_count: int) -> dict[str, float]:
+        """What the database is asked for a change: those who paid are suspended once more; so many pay, one by one."""
         self.owe(payers)
         self.all_wait(len(payers))
         self._statements.until_settled()
@@ -270,7 +269,7 @@ class Town:
         with self._statements.counted() as batch:
             self.approve_all()
             self._statements.until_settled()
-        paying = payers[:PAYMENTS_COUNTED]
+        paying = payers[:paying_count]
         with self._statements.counted() as payments:
             for place in paying:
                 self._pay(place)
