@@ -8,7 +8,7 @@ from __future__ import annotations
 import gettext
 from collections.abc import Sequence
 from datetime import date
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -65,9 +65,9 @@ class Words:
         return format_percent(Decimal(basis_points).scaleb(-4), "#,##0.##%", locale=self.locale)
 
     def size(self, size_bytes: int) -> str:
-        """An amount of bytes by thousands, such as 12.3 GB; never more than there is."""
+        """An amount of bytes by thousands, such as 12.3 GB."""
         unit = next((one for one in _SIZES if size_bytes >= one[1]), _SIZES[-1])
-        number = (Decimal(size_bytes) / unit[1]).quantize(Decimal("0.1"), ROUND_DOWN)
+        number = (Decimal(size_bytes) / unit[1]).quantize(Decimal("0.1"), ROUND_HALF_UP)
         return format_unit(number, unit[0], "short", "#,##0.#", locale=self.locale)
 
 

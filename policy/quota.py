@@ -202,6 +202,15 @@ def warning(plan: PlanFacts, use: SpanUse, warned_percent: int) -> int:
     return max(due, default=0) if whole else 0
 
 
+def lesser_limit(plan: PlanFacts, use: SpanUse) -> FairUseTier | None:
+    """The last tier that is reached before the main limit is: its customer is slower already."""
+    main = main_limit(plan, use.span)
+    if main is None or use.net_bytes >= main.from_bytes:
+        return None
+    mine = [one for one in limits(plan) if one.span == use.span and one.from_bytes <= use.net_bytes]
+    return max(mine, key=lambda one: one.from_bytes, default=None)
+
+
 def matters_from(plan: PlanFacts, span: SpanKind) -> int:
     """From so many bytes of a span on, what was carried into it matters: near the first limit, or at a warning."""
     shares = [allowance(plan, span) * min(plan.warn_percents) // 100] if plan.warn_percents else []

@@ -10,14 +10,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from policy.documents import time_text
-from policy.fair_use import TierAction
-from policy.quota import allowance, main_limit, warning
+from policy.fair_use import FairUseTier
+from policy.quota import lesser_limit, main_limit, warning
 from sql.jobs import defer_enforce, driver_connection
 from sql.notices import of_usage, put
 from sql.quota import Account, Running, accounts, look
 
 # A portion of the clock's work is one transaction.
 AT_ONCE = 500
+ALL_PERCENT = 100
 
 _DUE = text("""
 SELECT service_id FROM usage_states WHERE operator_id = :operator AND valid_until <= :now
@@ -32,7 +33,7 @@ FROM unnest(CAST(:services AS bigint[]), CAST(:spans AS text[]), CAST(:starts AS
     CAST(:percents AS integer[])) AS row (service_id, span, starts_at, percent)
 WHERE usage_spans.service_id = row.service_id AND usage_spans.span = row.span AND usage_spans.starts_at = row.starts_at
 """)
-_SUBSCRIBERS = text("SELECT id, operator_id, subscriber_id FROM services WHERE id = ANY(:services)")
+_SUBSCRIBERS = text("SELECT id, subscriber_id FROM services WHERE id = ANY(:services)")
 
 
 def bring_up(session: Session, service_ids: Collection[int], now: datetime) -> tuple[int, ...]:
@@ -59,43 +60,63 @@ def settle_due(session: Session, operator_id: int, now: datetime, most: int = AT
 
 
 def _warn(session: Session, service_ids: Collection[int], now: datetime) -> None:
-    """Tell customers of the shares that were passed, each once in a span; of several at once the highest alone."""
+    """Tell customers of the shares of their main limit that were passed, each once in a span; of several the highest.
+
+    And of a tier that is reached on the way, once.
+    """
+    found = accounts(driver_connection(session), sorted(service_ids), now).found
     due = [
         (one, span, percent)
-        for one in accounts(driver_connection(session), sorted(service_ids), now).found
+        for one in found
         for span in one.running
         if (percent := warning(one.plan, span.use, span.warned_percent))
     ]
-    if not due:
-        return
-    values = {
-        "services": [one.service_id for one, _, _ in due],
-        "spans": [span.use.span.value for _, span, _ in due],
-        "starts": [span.starts_at for _, span, _ in due],
-        "percents": [percent for _, _, percent in due],
-    }
-    session.execute(_WARNED, values)
-    owners = {
-        row.id: row
-        for row in session.execute(_SUBSCRIBERS, {"services": sorted({one.service_id for one, _, _ in due})})
-    }
-    for operator_id in sorted({one.operator_id for one, _, _ in due}):
+    told = [
+        (one, span, _usage(span, str(percent), percent, limit))
+        for one, span, percent in due
+        if (limit := main_limit(one.plan, span.use.span)) is not None
+    ]
+    told += [
+        (one, span, _usage(span, f"tier-{limit.from_bytes}", ALL_PERCENT, limit))
+        for one in found
+        if ALL_PERCENT in one.plan.warn_percents
+        for span in one.running
+        if (limit := lesser_limit(one.plan, span.use)) is not None
+    ]
+    if due:
+        values = {
+            "services": [one.service_id for one, _, _ in due],
+            "spans": [span.use.span.value for _, span, _ in due],
+            "starts": [span.starts_at for _, span, _ in due],
+            "percents": [percent for _, _, percent in due],
+        }
+        session.execute(_WARNED, values)
+    if told:
+        _put(session, told)
+
+
+def _put(session: Session, told: list[tuple[Account, Running, dict[str, Any]]]) -> None:
+    """What was told before has the same key."""
+    services = sorted({one.service_id for one, _, _ in told})
+    owners = {row.id: row.subscriber_id for row in session.execute(_SUBSCRIBERS, {"services": services})}
+    for operator_id in sorted({one.operator_id for one, _, _ in told}):
         drafts = [
-            of_usage(owners[one.service_id].subscriber_id, one.service_id, span.starts_at, _told(one, span, percent))
-            for one, span, percent in due
+            of_usage(owners[one.service_id], one.service_id, span.starts_at, usage)
+            for one, span, usage in told
             if one.operator_id == operator_id
         ]
         put(session, operator_id, drafts)
 
 
-def _told(one: Account, span: Running, percent: int) -> dict[str, Any]:
-    """What the notice says, as it is at this moment."""
-    limit = main_limit(one.plan, span.use.span)
+def _usage(span: Running, share: str, percent: int, limit: FairUseTier) -> dict[str, Any]:
+    """What the notice says, as it is at this moment. `share` is what is told once in a span."""
     return {
         "span": span.use.span.value,
+        "share": share,
         "ends_at": time_text(span.use.ends_at),
         "percent": percent,
         "used_bytes": span.use.used_bytes,
-        "allowed_bytes": allowance(one.plan, span.use.span) + span.use.extra_bytes,
-        "action": (limit.action if limit is not None else TierAction.THROTTLE).value,
+        "limit_bytes": limit.from_bytes,
+        "allowed_bytes": limit.from_bytes + span.use.extra_bytes,
+        "action": limit.action.value,
     }

@@ -82,7 +82,8 @@ SELECT delivery.notice_id, delivery.channel_id, delivery.attempts + 1 AS attempt
         WHEN notice.event = 'usage' AND EXISTS (SELECT FROM notices AS later
             WHERE later.operator_id = :operator AND later.subscriber_id = notice.subscriber_id AND later.id > notice.id
                 AND later.event = 'usage' AND later.service_id = notice.service_id
-                AND later.data ->> 'span' = notice.data ->> 'span') THEN 'later'
+                AND later.data ->> 'span' = notice.data ->> 'span'
+                AND later.data ->> 'limit_bytes' = notice.data ->> 'limit_bytes') THEN 'later'
     END AS needless
 FROM notice_deliveries AS delivery
 JOIN notices AS notice ON notice.id = delivery.notice_id

@@ -74,7 +74,7 @@ def of_payment(payment_id: int, subscriber_id: int) -> Draft:
 
 def of_usage(subscriber_id: int, service_id: int, starts_at: datetime, usage: dict[str, Any]) -> Draft:
     """A share of a limit was passed, in the span that began at `starts_at`; `usage` as `sql.metering` writes it."""
-    key = f"usage:{service_id}:{usage['span']}:{starts_at.astimezone(UTC):%Y%m%dT%H%M}:{usage['percent']}"
+    key = f"usage:{service_id}:{usage['span']}:{starts_at.astimezone(UTC):%Y%m%dT%H%M}:{usage['share']}"
     return Draft(Event.USAGE, key, subscriber_id, service_id, data=usage)
 
 

@@ -96,6 +96,19 @@ def test_of_two_shares_at_once_the_higher_is_told_and_the_operators_words_are_us
     assert told["message"].replace("\xa0", " ").startswith("130 GB/100 GB, 0 MB, ")
 
 
+def test_a_tier_on_the_way_is_told_too(isp, gateway):
+    """Who is slower from 100 GB on hears of it, though it is a third of what the plan has; once."""
+    hard = {"from_bytes": 300 * GB, "action": "restrict", "span": "month"}
+    line = metered(isp, tiers=[*TIERS, hard])
+    for counted in (99, 100, 120, 240, 300):
+        use(line, counted * GB)
+    told = [one["message"].replace("\xa0", " ") for one in gateway.messages]
+    assert ["100 GB of 100 GB and is slower" in told[0], "60 GB are left" in told[1], "restricted" in told[2]] == [
+        True
+    ] * 3
+    assert len(told) == 3
+
+
 def test_carried_bytes_are_part_of_the_whole(isp, gateway):
     """With 50 GB of the month before, 80 GB are little more than half."""
     line = metered(isp, carry_over_bytes=50 * GB)

@@ -189,8 +189,8 @@ def test_our_notices_have_known_blanks_alone(percent: int, action: TierAction) -
 
 
 def test_what_is_used_is_told_by_what_follows() -> None:
-    """What is left as long as something is, then what the limit does; sizes as they are written there, none too big."""
-    usage = Usage(80, 80_990_000_000, 1_230_000_000_000, date(2026, 12, 1), TierAction.STOP)
+    """What is left as long as something is, then what the limit does; sizes as they are written there."""
+    usage = Usage(80, 80_940_000_000, 1_230_000_000_000, date(2026, 12, 1), TierAction.STOP)
     english, spanish = words_for(["en"]), words_for(["es"])
     facts = Facts("Zofia", "K-1", "Fale", "", "EUR", username="zofia", usage=usage)
     subject, body = written(english, our_template(english, Event.USAGE, facts), facts)
