@@ -47,6 +47,9 @@ def without_garden(held: HeldLine, access: Access) -> Cause | None:
 def where(situation: Situation, held: HeldLine) -> str:
     """Where and when it was seen, as the end of a sentence."""
     router = wording.short(held.router.name)
-    if held.observed_at is None:
-        return f"on {router}"
-    return f"on {router}, read back {wording.span(situation.now - held.observed_at)} ago"
+    seen = f"on {router}"
+    if held.observed_at is not None:
+        seen += f", read back {wording.span(situation.now - held.observed_at)} ago"
+    if held.router.down_since is not None:
+        seen += f" and not answering for {wording.span(situation.now - held.router.down_since)}"
+    return seen

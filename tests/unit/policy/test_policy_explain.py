@@ -579,6 +579,14 @@ def test_every_cause_has_words_and_a_next_step(case: str) -> None:
     assert (found.next_steps[0].command if found.next_steps else "") == command
 
 
+def test_a_router_that_does_not_answer_is_named_where_nothing_else_is_wrong() -> None:
+    """What was read back stays so as far as anybody knows, and who reads it knows how far that is."""
+    held = replace(HELD, router=replace(HELD.router, down_since=NOW - HOUR))
+    assert explain(anna(sessions=(), held=held)).answer.endswith(
+        "on tower-1, read back 60 seconds ago and not answering for 60 minutes."
+    )
+
+
 def test_the_table_has_every_cause() -> None:
     """A cause that is added to the code is added to the table."""
     told = {code for _, _, codes, _, _ in TABLE.values() for code in codes}
