@@ -136,7 +136,7 @@ def read_statement(table: Table, terms: Terms) -> Statement:
 
 def _read(columns: Columns, row: Row, terms: Terms, mark: Mark | None, formats: Sequence[str]) -> Read:
     if columns.is_cut_off(row):
-        return Read(row, problem=f"It has {len(row.fields)} of {len(columns.header.fields)} fields; was it cut off?")
+        return Read(row, problem=f"It has {len(row.fields)} of {len(columns.header.fields)} fields; it may be cut off.")
     try:
         currency = _currency(columns.text(row, "currency"), terms)
         day = _day(columns.text(row, "date"), formats)

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from policy.money.currency import money
 from policy.money.incoming import TEXTS, Incoming, IncomingKind, both
 from policy.money.matching import Match, match
-from sql.models import IncomingPayment, Operator, Payment, Subscriber
+from sql.models import Feed, IncomingPayment, Operator, Payment, Subscriber
 from sql.money.clues import clues
+from sql.money.feeds import PAYMENTS
 from sql.money.payments import Received, ReversalKind, receive_payments, reverse_payment
 from sql.money.settling import lock_subscribers
 from sql.sessions import database_time
@@ -59,8 +60,8 @@ class Intake:
         return rows, {row.external_id for row in moved}
 
     def serialise(self, told: Iterable[Incoming | IncomingPayment]) -> None:
-        """A payment and the refund of it, told at the same moment, must see one another."""
-        keys = {zlib.crc32(f"{self._operator.id}/{self._source}/{_bucket(one)}".encode()) - 2**31 for one in told}
+        """A payment and its refund, or the same of two sources, told at the same moment, must see one another."""
+        keys = {zlib.crc32(f"{self._operator.id}/{_bucket(one)}".encode()) - 2**31 for one in told}
         self._session.execute(_LOCKS, {"lock": _LOCK, "keys": sorted(keys)})
 
     def settle(self, rows: Sequence[IncomingPayment]) -> None:
@@ -173,7 +174,7 @@ class Intake:
         found = [
             match(one, hits) for one, hits in zip(events, clues(self._session, self._operator.id, events), strict=True)
         ]
-        by_hand = self._by_hand(rows)
+        by_hand, elsewhere = self._by_hand(rows), self._elsewhere(rows)
         originals = self._originals([row for row in rows if row.original_external_id])
         result = []
         for row, one in zip(rows, found, strict=True):
@@ -182,6 +183,9 @@ class Intake:
                 why = f"It is in {row.currency}, and only {self._operator.currency} is booked here."
             elif row.external_id in by_hand:
                 why = f"A payment with the id {row.external_id!r} was booked by hand; drop this one if it is the same."
+            elif (row.external_id, row.amount_minor) in elsewhere:
+                other = elsewhere[row.external_id, row.amount_minor]
+                why = f"{other} told of a payment with this id and amount too; drop this one if it is the same."
             elif row.original_external_id:
                 known = originals.get(row.original_external_id)
                 if known is not None:
@@ -198,6 +202,22 @@ class Intake:
             select(Payment.external_id).where(Payment.operator_id == self._operator.id, Payment.external_id.in_(ids))
         )
         return {cast("str", one).removeprefix(f"{self._source}/") for one in found}
+
+    def _elsewhere(self, rows: Sequence[IncomingPayment]) -> dict[tuple[str, int], str]:
+        """Which other source's booked payment has an id and its amount. Two may count from one, so a person decides."""
+        others = select(Feed.source).where(
+            Feed.operator_id == self._operator.id, Feed.kind == PAYMENTS, Feed.source != self._source
+        )
+        found = self._session.execute(
+            select(IncomingPayment.external_id, IncomingPayment.amount_minor, IncomingPayment.source).where(
+                IncomingPayment.operator_id == self._operator.id,
+                IncomingPayment.source.in_(self._session.scalars(others).all()),
+                IncomingPayment.external_id.in_([row.external_id for row in rows]),
+                IncomingPayment.kind == IncomingKind.PAYMENT,
+                IncomingPayment.state == "booked",
+            )
+        )
+        return {(row.external_id, row.amount_minor): row.source for row in found}
 
     def _leave(self, matches: Sequence[tuple[IncomingPayment, Match]]) -> None:
         """Leave payments to a person, with who they may be from."""

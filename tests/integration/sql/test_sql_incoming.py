@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
@@ -32,6 +33,12 @@ def _told(external_id: str, reference: str = "", amount_minor: int = 1500, **mor
 
 def _back(external_id: str, original: str, amount_minor: int, kind: str = "refund") -> Incoming:
     return _told(external_id, amount_minor=amount_minor, kind=IncomingKind(kind), original_external_id=original)
+
+
+def _elsewhere(one: Incoming) -> Incoming:
+    """The same with ids of another source's."""
+    original = f"other-{one.original_external_id}" if one.original_external_id else None
+    return replace(one, external_id=f"other-{one.external_id}", original_external_id=original)
 
 
 def _take(isp: Isp, *told: Incoming, source: str = "bank") -> list[Taken]:
@@ -116,9 +123,17 @@ def test_a_second_telling_counts_once_and_may_know_more(isp: Isp) -> None:
     (again,) = _take(isp, _told("a", "K-2000", 99))
     assert again.outcome is Outcome.KNOWN
     assert "15.00 EUR, which stands" in again.explanation
-    (other,) = _take(isp, _told("a", "K-1042"), source="another bank")
+    (other,) = _take(isp, _told("a", "K-1042", 1501), source="another bank")
     assert other.outcome is Outcome.BOOKED
     assert _count(isp, Payment) == 2
+
+
+def test_the_same_payment_by_two_ways_is_booked_once(isp: Isp) -> None:
+    """A webhook's payment told over the API too: the id and the amount are the same, so a person says what it is."""
+    (first,) = _take(isp, _told("a", "K-1042"), source="pay")
+    (second,) = _take(isp, _told("a", "K-1042"), source="api:1")
+    assert (first.outcome, second.outcome, _count(isp, Payment)) == (Outcome.BOOKED, Outcome.REVIEW, 1)
+    assert second.explanation.startswith("pay told of a payment with this id and amount too")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +222,7 @@ def test_a_dispute_that_was_won_is_the_same_customers_money(isp: Isp) -> None:
     for _ in range(2):
         for one in events:
             _take(isp, one)
-    _take(isp, *events, source="other bank")
+    _take(isp, *(_elsewhere(one) for one in events), source="other bank")
     with isp.web() as session:
         owner = session.query(Subscriber).filter_by(reference="K-1042").one()
     assert (_count(isp, Payment), _count(isp, PaymentReversal), _count(isp, IncomingPayment)) == (4, 2, 6)

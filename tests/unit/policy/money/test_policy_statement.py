@@ -75,7 +75,7 @@ def test_a_row_that_was_cut_off_is_no_payment() -> None:
     head = "Date;Amount;Reference;Note\n2026-11-20;15,00;K-1\n2026-11-20;7,00;K-1;x\n2026-11-21;7,00;K-1;x\n"
     *whole, cut = _read(head + "2026-11-20;5,0")
     assert all(one.payment is not None for one in whole)
-    assert cut.problem == "It has 2 of 4 fields; was it cut off?"
+    assert cut.problem == "It has 2 of 4 fields; it may be cut off."
 
 
 def test_bad_rows_say_why_and_stop_nobody() -> None:
