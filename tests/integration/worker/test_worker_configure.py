@@ -170,7 +170,7 @@ def test_a_service_that_comes_back_while_it_is_taken_away_is_no_drift(database):
 
 def test_the_customer_record_tells_what_a_router_holds(database):
     """Support reads one sentence that is true, whether it went well, was refused or waits; and the whole story."""
-    with held_town(database) as town:
+    with held_town(database, {"garden": {"pay_address": "10.255.0.1"}}) as town:
         anna = town.service("anna")
         fine = "Zofia Kowalska gets all that the plan Plan of anna gives (10M/50M), on hill, read back"
         assert explained(town, "anna").startswith(fine)
