@@ -75,6 +75,7 @@ SELECT delivery.notice_id, delivery.channel_id, delivery.attempts + 1 AS attempt
             WHERE changes.operator_id = :operator AND changes.service_id = notice.service_id
                 AND changes.id > (notice.data ->> 'change')::bigint AND changes.state = 'approved'
                 AND changes.kind IN ('suspend', 'restore')) THEN 'overtaken'
+        WHEN notice.event = 'usage' AND service.closed_at IS NOT NULL THEN 'closed'
         WHEN notice.event = 'usage' AND (notice.data ->> 'ends_at')::timestamptz <= :now THEN 'anew'
         WHEN notice.event = 'usage' AND EXISTS (SELECT FROM usage_topups AS topup
             WHERE topup.operator_id = :operator AND topup.service_id = notice.service_id
@@ -125,6 +126,7 @@ _NEEDLESS = {
     "held": "The customer has promised to pay, disputes it, or is not to be reminded any more.",
     "reversed": "The payment was taken back before this was sent.",
     "overtaken": "The service was restricted or restored again before this was sent.",
+    "closed": "The service was closed before this was sent.",
     "anew": "Counting had begun anew before this was sent.",
     "topped_up": "The customer had got more bytes before this was sent.",
     "later": "More of the limit was used before this was sent, and that is told instead.",

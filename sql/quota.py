@@ -161,7 +161,9 @@ class Account:
         """Whether more devices are online than the plan allows, where that ends the oldest session."""
         if not self.plan.simultaneous_use or self.plan.at_limit != AtLimit.END_OLDEST:
             return False
-        return len({one.mac for one in self.fresh(now)}) > self.plan.simultaneous_use
+        # Where a router tells no device, each session is one, as for the worker.
+        devices = {one.mac or number for number, one in enumerate(self.fresh(now))}
+        return len(devices) > self.plan.simultaneous_use
 
 
 def look(

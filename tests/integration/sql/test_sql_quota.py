@@ -141,6 +141,17 @@ def test_the_oldest_session_makes_room(isp):
     assert (step.route, isp.session(step.session_id).mac) == ("disconnect", "00:00:00:00:00:02")
 
 
+def test_devices_that_no_router_names_are_counted_too(isp):
+    """Each session is a device of its own then, for edge that notices as for the worker that acts."""
+    line = Meter(isp, simultaneous_use=1)
+    isp.online(line.service, line.router, line.stamp, mac="")
+    line.query("UPDATE sessions SET mac = ''")
+    with line.edge() as connection:
+        assert look(connection, [line.service.id]).moved == ((isp.operator_id, line.service.id),)
+    line.work()
+    assert [(step.route, step.session_id) for step in line.steps()] == [("disconnect", line.session_id)]
+
+
 def test_logins_of_a_plan_that_refuses_know_the_other_sessions(isp):
     """They are in the state while they are open; it is not written again while no login could tell the difference."""
     line = Meter(isp, simultaneous_use=1, at_limit="refuse")

@@ -124,12 +124,12 @@ def test_what_does_not_hold_any_more_in_the_morning_is_not_told(isp, gateway):
     """Of a night only the last share is told, unless the customer bought more or counting has begun anew."""
     clock = datetime.now(UTC)
     hours = [(clock + timedelta(hours=one)).time().replace(microsecond=0) for one in (-3, 3)]
-    line, bought, ended = (metered(isp, username=name) for name in ("zofia", "adam", "ewa"))
+    line, bought, ended, left = (metered(isp, username=name) for name in ("zofia", "adam", "ewa", "jan"))
     with isp.web() as session:
         set_operator(session, isp.operator_id, actor=ACTOR, time_zone="UTC")
         set_operator(session, isp.operator_id, actor=ACTOR, quiet_from=hours[0], quiet_until=hours[1])
     use(line, 80 * GB)
-    for one in (line, bought, ended):
+    for one in (line, bought, ended, left):
         use(one, 100 * GB)
     assert gateway.messages == []
     with isp.web() as session:
@@ -139,6 +139,7 @@ def test_what_does_not_hold_any_more_in_the_morning_is_not_told(isp, gateway):
     line.query(
         "UPDATE notices SET data = data || jsonb_build_object('ends_at', now()) WHERE service_id = %s", ended.service.id
     )
+    line.query("UPDATE services SET closed_at = now(), standing = 'closed' WHERE id = %s", left.service.id)
     with isp.web() as session:
         set_operator(session, isp.operator_id, actor=ACTOR, quiet_from=None, quiet_until=None)
     line.query("UPDATE notice_deliveries SET due_at = now()")
@@ -148,9 +149,11 @@ def test_what_does_not_hold_any_more_in_the_morning_is_not_told(isp, gateway):
         ("100", "sent"),
         ("100", "skipped"),
         ("100", "skipped"),
+        ("100", "skipped"),
     ]
     assert [row[2].split(" before")[0] for row in stories(line) if row[1] == "skipped"] == [
         "More of the limit was used",
         "The customer had got more bytes",
         "Counting had begun anew",
+        "The service was closed",
     ]
