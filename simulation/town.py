@@ -33,7 +33,7 @@ from sql.secrets import SecretBox
 BOX = SecretBox([bytes(range(32))])
 ACTOR = "set-up"
 EVENTS = (3, 9)
-SAGAS = (0, 1, 2, 2, 3)
+SAGAS = (1, 2, 2, 3, 3)
 TROUBLES = (2, 6)
 LASTS_S = (60.0, 200.0)
 KINDS_OF_TROUBLE = ("die", "reboot", "cut", "lag", "clock", "secret", "busy", "switch", "off", "end", "night", "new")
@@ -293,8 +293,8 @@ class Town:
                 self.new_line()
 
     def _night(self) -> None:
-        """A day passes, as soon as no packet is on its way: none lives that long."""
-        if not self.wire.quiet:
+        """A day passes, as soon as no packet is on its way and no claim is held: none lives that long."""
+        if not self.wire.quiet or self.worker.holds_claims:
             self.world.after(5.0, self._night)
         elif self.world.chance(0.5):
             self.world.skip(timedelta(hours=25))

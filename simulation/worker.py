@@ -115,6 +115,11 @@ class Worker:
         """Whether nothing is in hand."""
         return not self._busy and not self._fetching and (self._held is None or self._held.idle)
 
+    @property
+    def holds_claims(self) -> bool:
+        """Whether a step is claimed that is not answered yet; it may wait for an edge, with no packet on its way."""
+        return any(busy.in_hand for busy in self._busy.values())
+
     def hold(self, held: HeldWorker, routers: set[int]) -> None:
         """These routers are worked by their configuration."""
         self._held, self._held_routers = held, routers

@@ -13,10 +13,10 @@ from sqlalchemy import text
 
 from simulation import edges, held, sagas, town
 from simulation.command import every_move
-from simulation.database import Place, SimulationDatabase, open_database
+from simulation.database import Place, SimulationDatabase, open_database, roll_back
 from simulation.many import run_seeds
 from simulation.run import Story, run_seed
-from simulation.world import Move
+from simulation.world import Move, World
 from sql import attempts, enforcement, following, placement_attempts, undo
 from worker import configure, planning
 
@@ -91,6 +91,25 @@ def test_a_seed_is_the_same_every_time(database):
     assert [told(seed) for seed in (12, 11)] == first[::-1]
 
 
+def test_no_day_passes_while_a_step_is_in_hand(database):
+    """A claim lasts 45 s. Nobody holds one for a day, whether its packet is on its way or waits for an edge."""
+    database.empty()
+    world = World(database, 1)
+    found = town.Town(world)
+    try:
+        end = found.live()
+        while not (found.worker.holds_claims and found.wire.quiet):
+            world.run(world.next_at() or end)
+        before = world.now
+        for _ in range(20):
+            found._night()
+        assert world.now == before
+    finally:
+        found.close()
+        roll_back(database.edge_reads)
+        roll_back(database.edge_stores)
+
+
 def only(monkeypatch: pytest.MonkeyPatch, story: str) -> None:
     """Three stories a seed, all of one kind and little besides, so that few and short seeds are enough."""
     monkeypatch.setattr(sagas, "STORIES", {story: 1})
@@ -109,7 +128,7 @@ def held_only(monkeypatch: pytest.MonkeyPatch, story: str) -> None:
 
 
 def noticed(database: SimulationDatabase) -> list[str]:
-    """What is found wrong in the first seed in which something is: each test finds it in one of the first ten."""
+    """What is found wrong in the first seed in which something is: most tests find it in one of the first ten."""
     for seed in AIMED_SEEDS:
         story = run_seed(database, seed)
         if story.violations:
