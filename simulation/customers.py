@@ -33,6 +33,8 @@ class Device:
     off: bool = False
     unheard_s: float = 0.0
     """The next end of its session is told to nobody, and it stays away for so long."""
+    unheard: Callable[[RouterModel], None] = lambda _: None
+    """What begins when that session has ended."""
     dialling: bool = False
     held: bool = False
     """A router that asks no RADIUS has it, until it is brought back."""
@@ -177,6 +179,7 @@ class Customers:
             device.off = True
             self._world.after(device.unheard_s, lambda: self._switch_on(device))
             device.unheard_s = 0.0
+            device.unheard(router)
         else:
             self._edges.tell(router, session, Kind.STOP, cause)
         if device.session is session:

@@ -29,6 +29,8 @@ class Fate(Enum):
     """They arrive, but late."""
     UNHEARD = auto()
     """They arrive, and the answers do not."""
+    SPARED = auto()
+    """They arrive at once, and the answers too."""
 
 
 @dataclass(eq=False)
@@ -106,13 +108,17 @@ class Line:
             self._end(flight, Ending.NO_ANSWER, None)
             return
         flight.attempts += 1
-        self._carry(lambda: self._arrive(flight), held_up=flight.fate == Fate.HELD_UP)
+        self._carry(lambda: self._arrive(flight), flight.fate)
         self._world.after(patience.wait_s(flight.attempts, self._world.random.random()), lambda: self._send(flight))
 
-    def _carry(self, arrive: Callable[[], None], *, held_up: bool = False) -> None:
+    def _carry(self, arrive: Callable[[], None], fate: Fate) -> None:
         world = self._world
+        if fate == Fate.SPARED:
+            self.under_way += 1
+            world.after(world.between(*SHORT_S), lambda: self._land(arrive))
+            return
         late = HELD_UP_S if world.chance(world.weather.packet_late) else SHORT_S
-        delay_s = world.between(*(OVERTAKEN_S if held_up else late))
+        delay_s = world.between(*(OVERTAKEN_S if fate == Fate.HELD_UP else late))
         # A network that doubles a packet has both arrive within a moment of one another.
         copies = [0.0, world.between(*SHORT_S)] if world.chance(world.weather.packet_doubled) else [0.0]
         for behind_s in copies:
@@ -139,7 +145,7 @@ class Line:
             if flight.request.kind == Kind.DISCONNECT:
                 self.on_disconnect(flight.tag[0], flight.sent_at)
         if reply is not None and flight.fate != Fate.UNHEARD:
-            self._carry(lambda: self._answer(flight, reply))
+            self._carry(lambda: self._answer(flight, reply), Fate.SPARED if flight.fate == Fate.SPARED else Fate.NONE)
 
     def _answer(self, flight: Flight, reply: Reply) -> None:
         if not flight.open:
