@@ -89,7 +89,7 @@ def _held(situation: Situation, one: HeldLine) -> _Judged:
         late = "may still have more than is authorised" if authorised.kind != Kind.GRANT else "lacks what is authorised"
         return _Judged(State.ONLINE, late, held.not_in_line(situation, one))
     if one.drift is not None:
-        return _Judged(State.ONLINE, "may not have what is authorised", [held.drifted(one.drift), *shut])
+        return _Judged(State.ONLINE, "may not have what is authorised", [held.drifted(one, one.drift), *shut])
     if shut:
         return _Judged(State.REFUSED, "cannot get through", shut)
     causes = [found for found in (undecided(situation), by_access(situation, authorised)) if found is not None]

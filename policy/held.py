@@ -5,7 +5,7 @@ from __future__ import annotations
 from policy import wording
 from policy.access import Access
 from policy.cause import Cause, Code, NextStep
-from policy.online import out_of_line
+from policy.online import heal_all, out_of_line
 from policy.situation import Drifted, HeldLine, Situation
 from policy.wording import command
 
@@ -21,10 +21,12 @@ def not_in_line(situation: Situation, held: HeldLine) -> list[Cause]:
     return [Cause(Code.CANNOT_HOLD, words, held.evidence, (show, style))]
 
 
-def drifted(found: Drifted) -> Cause:
+def drifted(held: HeldLine, found: Drifted) -> Cause:
     """What somebody changed on the router behind our back, as it was seen when it was compared last."""
     show = NextStep(command(f"drift show {found.number}"), "see what is not as it should be, and what would mend it")
-    mend = (NextStep(command(f"drift fix {found.number}"), "have it written anew, now"),) if found.heals else ()
+    one = NextStep(command(f"drift fix {found.number}"), "have it written anew, now")
+    every = NextStep(command("drift fix", options=heal_all(held.router.name)), "or all that this router should hold")
+    mend = (one, every) if found.heals else ()
     words = wording.clause(found.cause) or "what stands there is not as it should be"
     return Cause(Code.DRIFT, words, f"finding {found.number}", (show, *mend))
 
