@@ -169,6 +169,26 @@ def brake(isp: Isp, *, free: int, number: int, percent: float = 100.0) -> None:
         )
 
 
+def test_what_a_person_asked_for_waits_for_no_brake(isp: Isp, router: Router) -> None:
+    """They have noticed already: all of what they named is healed, and an end without success is tried again."""
+    brake(isp, free=1, number=1)
+    lines = [Line(isp, router, f"u{number}") for number in range(3)]
+    for line in lines:
+        drift(line)
+    assert heal(isp, lines) == 1
+    with isp.worker() as session:
+        ids = [line.service.id for line in lines]
+        enforce(session, isp.operator_id, ids, datetime.now(UTC), asked=True)
+        enforce(session, isp.operator_id, ids, datetime.now(UTC), asked=True)
+    assert [len(isp.steps(line.service)) for line in lines] == [1, 1, 1]
+    for claimed in lines[0].claim():
+        lines[0].store(claimed, Enforcement.STUCK, "no_answer", cause="wrong_secret_signs")
+    assert heal(isp, lines[:1]) == 1
+    with isp.worker() as session:
+        enforce(session, isp.operator_id, ids, datetime.now(UTC), asked=True)
+    assert lines[0].states()[-1][1] == "waiting"
+
+
 def test_the_brake_lets_some_be_healed_and_says_once_that_the_rest_waits(isp: Isp, router: Router) -> None:
     """Three an hour: the rest has no step, the sweep goes on finding them, and the audit has one event."""
     brake(isp, free=2, number=3)
