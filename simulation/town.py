@@ -67,7 +67,9 @@ class Town:
         self.people = People(world, self.lines)
         self.billing = Billing(world, self.lines, self.plan_versions, self.new_line)
         self.worker.reviewed = self._reviewed
-        cast = Cast(world, self.lines, self.billing, self.people, self.worker, self.customers, self.wire, self._night)
+        cast = Cast(
+            world, self.lines, self.billing, self.people, self.worker, self.customers, self.wire, self._day_passes
+        )
         self.sagas = Sagas(cast)
         self.held = self._held() if Random(f"{world.seed}:held").random() < HELD_TOWNS else None  # noqa: S311 - as above
         for _ in range(world.random.randint(2, 4)):
@@ -293,10 +295,14 @@ class Town:
                 self.new_line()
 
     def _night(self) -> None:
-        """A day passes, as soon as no packet is on its way and no claim is held: none lives that long."""
+        if self.world.chance(0.5):
+            self._day_passes()
+
+    def _day_passes(self) -> None:
+        """As soon as no packet is on its way and no claim is held: none lives that long."""
         if not self.wire.quiet or self.worker.holds_claims:
-            self.world.after(5.0, self._night)
-        elif self.world.chance(0.5):
+            self.world.after(5.0, self._day_passes)
+        else:
             self.world.skip(timedelta(hours=25))
             self.world.say("a day passes")
 
