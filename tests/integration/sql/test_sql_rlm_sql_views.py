@@ -74,3 +74,13 @@ def test_a_tool_reads_its_own_operators_rows_and_changes_none(line):
                 connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(name)))
     with psycopg.connect(line.isp.database.databases.conninfo(Role.WEB), autocommit=True) as connection:
         assert connection.execute("SELECT count(*) FROM radacct").fetchone() == (0,)
+
+
+def test_a_session_that_made_room_ended_for_the_routers_own_reason(line):
+    """That another device came is our reason; what the router gave as its cause stands in its Stop."""
+    line.query(
+        "UPDATE sessions SET ended_by = 'ended_oldest', terminate_cause = 'Admin-Reset' WHERE id = %s", line.session_id
+    )
+    with reader(line, line.isp.operator_id) as connection:
+        found = connection.execute("SELECT acctterminatecause FROM radacct WHERE acctstoptime IS NOT NULL").fetchall()
+    assert found == [("Admin-Reset",)]
