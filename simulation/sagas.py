@@ -21,7 +21,7 @@ from simulation.world import World
 HESITATES_S = (0.5, 25.0)
 # When the alarm is raised about a session whose Stop was lost, and how long its customer is away.
 ALARM_S = verify_within_s(int(INTERIM_S))
-AWAY_S = (ALARM_S - 60.0, ALARM_S + 150.0)
+AWAY_S = (ALARM_S - 20.0, ALARM_S + 150.0)
 BEFORE_ALARM_S = (40.0, ALARM_S - 100.0)
 AFTER_ALARM_S = (ALARM_S + 40.0, ALARM_S + 100.0)
 # How long a story waits for somebody whom it suits.
@@ -31,7 +31,7 @@ LOOKS_AFTER_S = 10.0
 STORIES = {
     "cannot_decide": 4,
     "rejected_and_paid": 6,
-    "unheard": 24,
+    "unheard": 30,
     "stops_while_stopped": 5,
     "stops_while_silent": 6,
     "stops_while_stuck": 11,
@@ -143,7 +143,7 @@ class Sagas:
         """The Stop of the session that is ended is lost, and the customer stays away; meanwhile the truth may move."""
         device.unheard_s = self._world.between(*AWAY_S)
         ways = ("stays", "before", "in silence", "after")
-        way = self._world.random.choices(ways, (6, 1, 2, 5))[0]
+        way = self._world.random.choices(ways, (11, 1, 2, 4))[0]
         device.unheard = lambda router: self._goes_unheard(line, way, router)
         if way in ("in silence", "after"):
             device.unheard_s = AWAY_S[1]
