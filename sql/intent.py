@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from policy.access import Access
+from policy.access import Access, Kind
 from policy.changes.configured import HeldService
 from policy.changes.enforcement import HURRY_PRIORITY, PRIORITIES
 from policy.changes.intent import MOVES, ChangeKind, Intent
@@ -292,7 +292,7 @@ def authorise(session: Session, operator_id: int, granted: list[Granted], by: st
     told = [
         notices.of_change(_TOLD[kind], one.change.id, one.change.service_id, one.service.subscriber_id)
         for one in granted
-        if (kind := ChangeKind(one.change.kind)) in _TOLD
+        if (kind := ChangeKind(one.change.kind)) in _TOLD and _is_so(kind, one.access)
     ]
     notices.put(session, operator_id, told)
     for hurry in (True, False):
@@ -303,6 +303,11 @@ def authorise(session: Session, operator_id: int, granted: list[Granted], by: st
         ]
         if services:
             defer_enforce(driver_connection(session), operator_id, services, hurry=hurry)
+
+
+def _is_so(kind: ChangeKind, access: Access) -> bool:
+    """Whether the customer sees it: nobody is restored by the end of a suspension whose prepaid time is over."""
+    return (access.kind == Kind.GRANT) == (kind == ChangeKind.RESTORE)
 
 
 def approvers(session: Session, change: Change) -> list[str]:

@@ -80,26 +80,26 @@ def _is_frozen(pid: int) -> bool:
 
 def _change_problems(changes: dict[str, int]) -> list[str]:
     sentences = {
-        "stuck_steps": "{} changes could not be carried out on live sessions; `ispagents change show ID` says why",
-        "unbilled_services": "{} services could not be billed; `ispagents billing problems` says why",
-        "late_billing_runs": "the billing of {} operators is three hours late; see the worker's log",
-        "late_steps": "{} changes have been on their way to routers for more than a minute; they are tried again",
-        "waiting_reviews": "{} services wait to be looked at by the worker for more than a minute; see its log",
-        "unverified_steps": "{} live sessions still have the earlier access, although their router acknowledged the "
-        "change; `ispagents change list` and `ispagents change show ID` say which and what to try",
-        "silent_routers": "{} routers do not answer CoA while changes wait for them; `ispagents network status`",
-        "offline_routers": "{} routers do not answer their API; `ispagents router health` says which and why",
-        "open_findings": "{} things on routers or in the accounting are not as billing says; `ispagents drift list`",
-        "stopped_operators": "{} operators have stopped all network writes, and their changes wait; "
+        "stuck_steps": "changes that live sessions could not be given: {}; `ispagents change show ID` says why",
+        "unbilled_services": "services that could not be billed: {}; `ispagents billing problems` says why",
+        "late_billing_runs": "operators whose billing is three hours late: {}; see the worker's log",
+        "late_steps": "changes on their way to routers for more than a minute: {}; they are tried again",
+        "waiting_reviews": "services that have waited for the worker for more than a minute: {}; see its log",
+        "unverified_steps": "live sessions that still have the earlier access, although their router acknowledged the "
+        "change: {}; `ispagents change list` and `ispagents change show ID` say which and what to try",
+        "silent_routers": "routers that do not answer CoA while changes wait for them: {}; `ispagents network status`",
+        "offline_routers": "routers that do not answer their API: {}; `ispagents router health` says which and why",
+        "open_findings": "things on routers or in accounting that are not as billing says: {}; `ispagents drift list`",
+        "stopped_operators": "operators who have stopped all network writes, so that their changes wait: {}; "
         "`ispagents network start` lets them go on",
-        "silent_payment_feeds": "{} operators have had no payment for longer than is set, so nobody is suspended "
-        "there; see whether payments still come in",
-        "silent_standing_feeds": "{} operators have not heard from their billing system for longer than is set, so "
-        "nobody is suspended there; `ispagents standing list` says since when",
-        "failed_notices": "{} notices could not be sent within a day; `ispagents notice list --failed` says why",
-        "unknown_notices": "{} notices may or may not have been sent, since the worker or the gateway gave no answer; "
-        "`ispagents notice list --failed` shows them",
-        "late_notices": "{} notices have waited for more than ten minutes; see the worker's log",
+        "silent_payment_feeds": "operators who have had no payment for longer than is set, so that nobody is suspended "
+        "there: {}; see whether payments still come in",
+        "silent_standing_feeds": "operators who have not heard from their billing system for longer than is set, so "
+        "that nobody is suspended there: {}; `ispagents standing list` says since when",
+        "failed_notices": "notices that could not be sent within a day: {}; `ispagents notice list --failed` says why",
+        "unknown_notices": "notices that may or may not have been sent, since the worker or the gateway gave no "
+        "answer: {}; `ispagents notice list --failed` shows them",
+        "late_notices": "notices that have waited for more than ten minutes: {}; see the worker's log",
     }
     return [sentences[name].format(count) for name, count in changes.items() if count]
 

@@ -26,9 +26,9 @@ from sql.money.invoices import NOTE_MAXIMUM_BYTES
 DAYS_MAXIMUM = 366
 ODD_MOST = 10
 
-# Whose it is: a service belongs to the router of its latest session, or to the one that it is bound to.
+# Whose it is: a service belongs to the router that holds it, or of its latest session, or that it is bound to.
 _OF_ROUTER = """
-    AND coalesce((SELECT router_id FROM sessions WHERE sessions.operator_id = :operator
+    AND coalesce(service.control_router_id, (SELECT router_id FROM sessions WHERE sessions.operator_id = :operator
         AND sessions.service_id = service.id ORDER BY started_at DESC LIMIT 1), service.router_id) = :router"""
 _OF_AREA = " AND subscriber.area = :area"
 _FROM = """

@@ -161,9 +161,13 @@ def test_who_is_not_billed_yet_begins_later(database: Database) -> None:
 
 
 def test_credits_are_given_to_a_router_and_taken_back(database: Database) -> None:
-    """By the latest session; what they have paid is open again, and the ledger adds up to nothing."""
+    """By the latest session, or by what holds them; what they have paid is open again, and the ledger is balanced."""
     isp = database.isp()
     monthly, (here, there) = isp.plan(), (isp.router("here"), isp.router("there"))
+    held = _home(isp, "held", monthly)
+    isp.online(held, there, None)
+    with database.as_superuser() as connection:
+        connection.execute("UPDATE services SET control_router_id = %s WHERE id = %s", (here.id, held.id))
     anna, moved = _home(isp, "anna", monthly), _home(isp, "moved", monthly)
     isp.online(anna, here, None)
     with database.as_superuser() as connection:
@@ -183,7 +187,7 @@ def test_credits_are_given_to_a_router_and_taken_back(database: Database) -> Non
         assert session.get_one(type(invoice), invoice.id).open_minor == 700
         assert credit_minor(session, session.get_one(Subscriber, anna.subscriber_id)) == 0
         assert sum(balances(session, isp.operator_id, anna.subscriber_id).values()) == 0
-    assert _states(isp) == {"anna": ("undone", "")}
+    assert _states(isp) == {"anna": ("undone", ""), "held": ("undone", "")}
 
 
 def test_it_goes_on_where_it_was_interrupted(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

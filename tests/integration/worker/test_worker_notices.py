@@ -168,6 +168,28 @@ def test_restricted_and_restored_are_told_once_they_are_so(isp, gateway):
     assert story == [("restricted", "sent"), ("restored", "skipped"), ("restricted", "sent")]
 
 
+def test_nobody_is_told_of_a_restoration_that_restores_nothing(isp, gateway):
+    """The invoice is paid, but the prepaid time has run out meanwhile."""
+    subscriber = customer(isp)
+    service = isp.service("zofia", subscriber=subscriber, prepaid_until=datetime.now(UTC) + timedelta(days=1))
+    isp.review()
+    isp.invoice(subscriber, 2000)
+    isp.review()
+    isp.approve(isp.changes(service)[-1])
+    with isp.database.as_superuser() as connection:
+        connection.execute("UPDATE services SET prepaid_until = now() - interval '1 hour'")
+        connection.execute(
+            "UPDATE services SET authorised = jsonb_set(authorised, '{prepaid_until}', to_jsonb(prepaid_until))"
+        )
+    isp.pay(subscriber, 2000)
+    isp.review()
+    assert (isp.changes(service)[-1].kind, isp.changes(service)[-1].state) == ("restore", "approved")
+    with isp.database.as_superuser() as connection:
+        connection.execute("UPDATE notices SET created_at = created_at - interval '11 seconds'")
+    tell(isp)
+    assert [one.event for one in deliveries(isp) if one.event.startswith("rest")] == ["restricted"]
+
+
 def test_what_needs_no_telling_is_skipped(isp, gateway):
     """A void invoice, a reminder of what is paid, a payment taken back, whom no address reaches: with a sentence."""
     anna, nobody, crowd = customer(isp), customer(isp, ""), customer(isp, "a@example.net,b@example.net")
