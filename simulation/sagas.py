@@ -194,7 +194,7 @@ class Sagas:
         router.quirks.wrong_secret = True
         self._billing.speed(line.plan, f"{world.random.randint(1, 99)}M/1M")  # a disconnect would end it all the same
         self._approve_soon(0.0)
-        if world.chance(0.7):
+        if world.chance(0.85):
             self._hang_up(device, world.between(26.0, 55.0))
         self._later(world.between(65.0, 90.0), lambda: _agree(router))
 
