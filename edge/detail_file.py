@@ -39,8 +39,12 @@ class Record(NamedTuple):
     text: str
 
     def values(self) -> dict[str, str]:
-        """The first value of each attribute."""
+        """The first value of each attribute, for those who want many."""
         return dict(self.attributes[::-1])
+
+    def first(self, name: str) -> str:
+        """The first value of one attribute, or ""."""
+        return self.values().get(name, "")
 
 
 class Unreadable(NamedTuple):

@@ -67,12 +67,12 @@ def test_what_freeradius_wrote_is_read_back(tmp_path):
     """Quotes, backslashes, control characters, UTF-8 and names such as `no` come back as they were sent."""
     found = pieces(tmp_path, REAL)
 
-    assert [one.values().get("User-Name", "") for one in found if isinstance(one, Record)] == NAMES
+    assert [one.first("User-Name") for one in found if isinstance(one, Record)] == NAMES
     first = found[0]
     assert isinstance(first, Record)
-    assert first.values().get("Acct-Status-Type", "") == "Start"
-    assert first.values().get("Tmp-String-0", "") == "operator=1 router=77 service=5 stamp=1-b1a50f02ce9c2ffa"
-    assert (first.values().get("Timestamp", ""), first.values().get("Class", "")) == ("1795365684", "")
+    assert first.first("Acct-Status-Type") == "Start"
+    assert first.first("Tmp-String-0") == "operator=1 router=77 service=5 stamp=1-b1a50f02ce9c2ffa"
+    assert (first.first("Timestamp"), first.first("Class")) == ("1795365684", "")
     assert first.text.encode() == REAL[: first.end_bytes - 1]
 
 
@@ -93,7 +93,7 @@ def test_no_bytes_break_the_reader(garbage, tmp_path_factory):
     assert found[-1].end_bytes == len(garbage) + 2 + len(record("after"))
     last = found[-1]
     assert isinstance(last, Record)
-    assert last.values().get("User-Name", "") == "after"
+    assert last.first("User-Name") == "after"
 
 
 def test_reading_may_begin_at_the_end_of_any_record(tmp_path):
@@ -123,7 +123,7 @@ def test_a_record_written_behind_half_a_record_is_read_alone(tmp_path, cut):
 
     assert isinstance(last, Record)
     assert [name for name, _ in last.attributes] == ["Acct-Status-Type", "User-Name", "Timestamp"]
-    assert last.values().get("User-Name", "") == "whole"
+    assert last.first("User-Name") == "whole"
     assert [type(one) for one in before] == [Record, Unreadable]
     assert before[1].end_bytes == len(record()) + len(half)
 
@@ -139,7 +139,7 @@ def test_what_is_longer_than_any_packet_is_passed_over_whole(tmp_path, filler):
     assert "longer than any packet" in unreadable.reason
     assert unreadable.end_bytes == len(long)
     assert isinstance(last, Record)
-    assert last.values().get("User-Name", "") == "after"
+    assert last.first("User-Name") == "after"
 
 
 @pytest.mark.parametrize(
