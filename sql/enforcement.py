@@ -29,8 +29,8 @@ from policy.changes.settle import choose_unsettled
 from policy.reasons import Reason
 from policy.stamp import same_format, stamp
 from sql.among import among
+from sql.authorising import remember
 from sql.healing import Healing
-from sql.intent import remember
 from sql.jobs import defer_work
 from sql.live import abilities, known_accesses
 from sql.models import Change, Node, Operator, Router, Session, Step

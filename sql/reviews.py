@@ -23,7 +23,8 @@ from policy.stamp import stamp
 from sql import audit
 from sql.among import among
 from sql.approving import Judge
-from sql.intent import REVIEWS_AT_ONCE, Granted, authorise, draft_of, leave
+from sql.authorising import REVIEWS_AT_ONCE, Granted, authorise
+from sql.intent import draft_of, leave
 from sql.live import held_services, live_sessions
 from sql.models import Batch, Change, Operator, Override, Service
 from sql.wanted import Decider, Wanted, authorised_facts, wanted

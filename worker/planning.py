@@ -6,8 +6,8 @@ import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from sql.authorising import REVIEWS_AT_ONCE, renew_authorised, renew_limited
 from sql.enforcement import enforce
-from sql.intent import REVIEWS_AT_ONCE, renew_authorised, renew_limited
 from sql.jobs import defer_enforce, driver_connection, review_lock, take_over_waiting
 from sql.metering import bring_up
 from sql.reviews import review

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from policy.changes import preview
-from sql import customers, holds, intent, reviews
+from sql import authorising, customers, holds, intent, reviews
 from sql.errors import Refused
 from sql.models import Change, Service, Subscriber
 
@@ -282,9 +282,9 @@ def test_what_changes_by_itself_is_renewed(isp: Isp) -> None:
     before = isp.fresh(service)
     assert before.authorised_until == end
     with isp.worker() as session:
-        assert intent.renew_authorised(session, isp.operator_id, end - timedelta(minutes=1)) == []
-        assert intent.renew_authorised(session, isp.operator_id, end) == [service.id]
-        assert intent.renew_authorised(session, isp.operator_id, end) == []
+        assert authorising.renew_authorised(session, isp.operator_id, end - timedelta(minutes=1)) == []
+        assert authorising.renew_authorised(session, isp.operator_id, end) == [service.id]
+        assert authorising.renew_authorised(session, isp.operator_id, end) == []
     assert isp.fresh(service).authorised_stamp != before.authorised_stamp
     assert len(isp.changes(service)) == 1
 
