@@ -7,16 +7,14 @@ sessions, and what pages ask of usage.
 """
 
 import os
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from bench import report
 from bench.acct_own import BACKLOG_RECORD, Own, load
 from bench.servers import process
 from bench.servers.accounting import Standard
@@ -52,7 +50,7 @@ OPEN_SESSIONS: Final = 100_000
 
 def run(quick: bool, say: Callable[[str], None] | None = None) -> dict[str, Any]:
     """The `results` of one run; raises AcctBenchError, LoadError or ServerError."""
-    size, say = (QUICK if quick else FULL), say or _to_stderr
+    size, say = (QUICK if quick else FULL), say or report.to_stderr
     process.sweep()
     with process.orderly_end() as stack:
         results = _compared(stack, size, say)
@@ -141,12 +139,6 @@ def _backlog(own: Own, size: Size, say: Callable[[str], None]) -> dict[str, Any]
 
 @contextmanager
 def _own(services: int, say: Callable[[str], None]) -> Iterator[Own]:
-    with tempfile.TemporaryDirectory(prefix="ispagents-bench-acct-", dir="/tmp") as parent:
-        Path(parent).chmod(0o711)
-        with Own.started(Path(parent) / "state", services) as own:
-            say(f"ours runs with {services:,} services")
-            yield own
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with Own.started(services) as own:
+        say(f"ours runs with {services:,} services")
+        yield own

@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session
 import bench
 from bench import subscribers
 from bench.acct_load import BEGAN, BYTES_AN_INTERIM, INTERIM, STAMP, START, Sent, class_text, session_id
+from bench.installed import database
 from bench.load import LoadError
 from bench.servers import process
 from bench.servers.accounting import OwnServer, start_own
 from bench.servers.contract import SECRET, Endpoint
 from edge.detail_file import waiting_bytes
 from edge.ingester import ACCOUNTING
-from ispagents.database import Databases, embedded, migrate_now, prepare_embedded, secret_box
-from ispagents.settings import DATABASE
+from ispagents.database import Databases, embedded, secret_box
 from ispagents.state_folder import StateFolder
 from sql.customers import add_operator, add_plan, add_service, add_subscriber
 from sql.roles import Role
@@ -156,16 +156,9 @@ class Own:
 
     @classmethod
     @contextmanager
-    def started(cls, path: Path, services: int) -> Iterator["Own"]:
+    def started(cls, services: int) -> Iterator["Own"]:
         """Everything for so many services; ended and removed afterwards."""
-        state = StateFolder(path).create()
-        with state.lock(), ExitStack() as stack:
-            postgres = embedded(state)
-            running = postgres.start()
-            stack.callback(postgres.stop)
-            databases = prepare_embedded(running)
-            migrate_now(databases)
-            superuser = running.conninfo(DATABASE, "postgres")
+        with database("acct") as (databases, superuser, state), ExitStack() as stack:
             _fill(databases, state, superuser, services)
             server = start_own(state, services)
             stack.callback(server.stop)

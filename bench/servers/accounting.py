@@ -1,7 +1,5 @@
 """What takes accounting: FreeRADIUS with `detail` alone, with rlm_sql as it is distributed, and ours."""
 
-import shutil
-import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Final, NamedTuple
 from bench.acct_load import ACCOUNTING_RESPONSE, START, attributes, encode
 from bench.servers import process
 from bench.servers.contract import SECRET, Endpoint, ServerError
-from bench.servers.freeradius import RADDB, START_PATIENCE_S, USER, pool_text
+from bench.servers.freeradius import RADDB, START_PATIENCE_S, USER, FreeRadius, pool_text
 from bench.servers.own import ADDRESS, THREADS, fill
 from bench.servers.postgres import ThrowAwayPostgres
 from bench.servers.rlm_sql import fill as fill_standard
@@ -93,16 +91,12 @@ class Standard:
         self.name = name
         self._threads = threads
         self._database = database
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder: Path | None = None
+        self._server = FreeRadius("acct")
 
     def start(self) -> Endpoint:
         """Returns when it answers. Raises ServerError."""
-        folder = self._folder = process.make_folder("acct", USER)
-        (folder / "mods-config").mkdir()
-        for shared in ("attr_filter", "sql", "preprocess"):
-            (folder / "mods-config" / shared).symlink_to(RADDB / "mods-config" / shared)
-        (folder / "dictionary").touch()
+        folder = self._server.prepare()
+        (folder / "mods-config" / "preprocess").symlink_to(RADDB / "mods-config" / "preprocess")
         (folder / "radacct").mkdir()
         process.own(folder / "radacct", USER)
         modules = _DETAIL.format(folder=folder)
@@ -111,7 +105,7 @@ class Standard:
             fill_standard(self._database, name, 1)
             write_module(folder, self._database, name)
             modules = f"    $INCLUDE {folder}/sql"
-        port, log = process.free_port(), folder / "radius.log"
+        port = process.free_port()
         text = _RADIUSD.format(
             folder=folder,
             raddb=RADDB,
@@ -121,14 +115,8 @@ class Standard:
             port=port,
             accounting="detail" if self._database is None else "-sql",
         )
-        (folder / "radiusd.conf").write_text(text)
-        log.touch()
-        for path in (folder, log):
-            process.own(path, USER)
-        command = ["freeradius", "-f", "-n", "radiusd", "-d", str(folder)]
-        self._process = process.spawn(process.as_user(USER, command), log)
-        endpoint = Endpoint(ADDRESS, port, SECRET, self._process.pid, log=log)
-        _answers(self._process, endpoint)
+        running, endpoint = self._server.run(folder, text, port)
+        _answers(running, endpoint)
         return endpoint
 
     def rows(self) -> int:
@@ -141,10 +129,7 @@ class Standard:
 
     def stop(self) -> None:
         """End it and remove its files."""
-        process.end(self._process, signal.SIGTERM)
-        self._process = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._server.stop()
 
 
 class OwnServer(NamedTuple):
